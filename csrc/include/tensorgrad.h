@@ -1,0 +1,178 @@
+/* tensorgrad.h: the whole C ABI.
+ *
+ * The part between `cdef: begin` and `cdef: end` is read by csrc/build_ffi.py and is the cffi cdef, so it holds plain
+ * declarations only (no macros with values, no inline code).
+ *
+ * Conventions
+ * - A function that can fail returns an int of `enum tg_status`; nothing prints, nothing aborts.
+ * - Sizes and strides are int64_t and count elements, never bytes. Arrays are C-contiguous unless strides are given.
+ * - `dtype` is one of `enum tg_dtype`. `void *` arrays hold elements of that dtype.
+ * - `op` is an index into the family's name table (tg_op_name): adding an op changes no signature.
+ * - An output may be exactly the same array as an input of the same shape in elementwise families (unary, unary_grad,
+ *   binary, where); partial overlap is undefined. Everywhere else outputs must not overlap inputs.
+ * - Results do not depend, bit for bit, on the number of threads: work is split over independent outputs, never inside a sum.
+ */
+#ifndef TENSORGRAD_H
+#define TENSORGRAD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* cdef: begin */
+
+enum tg_constants {
+    TG_ABI_VERSION = 1,
+    TG_MAX_DIMS = 64, /* NumPy's limit */
+    TG_ALIGNMENT = 64 /* bytes; of every block from tg_alloc */
+};
+
+enum tg_status {
+    TG_OK = 0,
+    TG_NO_MEMORY = 1,    /* an allocation failed */
+    TG_BAD_SIZE = 2,     /* a size is negative or a product of sizes overflows */
+    TG_BAD_ARGUMENT = 3, /* unknown op, dtype, flag, or a NULL pointer where data is needed */
+    TG_BAD_INDEX = 4     /* an index (label, gather) is out of range */
+};
+
+enum tg_dtype { TG_F32 = 0, TG_F64 = 1 };
+
+enum tg_family { TG_UNARY = 0, TG_BINARY = 1, TG_REDUCE = 2, TG_ARGREDUCE = 3, TG_SOFTMAX = 4, TG_RANDOM = 5, TG_ACTIVATION = 6 };
+
+/* Dimensions and strides of up to four operands, prepared once and reused (collapsed: adjacent dimensions that every
+ * operand walks in one stride are merged). strides[i][d] is operand i's step along dimension d, 0 where it broadcasts.
+ * Operand order is the order of the function's array parameters. */
+typedef struct {
+    int64_t ndim;
+    int64_t shape[64];
+    int64_t strides[4][64];
+} tg_layout;
+
+/* ---- library ---------------------------------------------------------------------------------------------------- */
+
+int tg_abi_version(void);
+const char *tg_compiler(void);           /* compiler name and version, e.g. "gcc 12.2.0" */
+const char *tg_isa(void);                /* the active kernel table: "baseline", "avx2", "avx512", "neon" */
+const char *tg_isa_available(int index); /* index-th table this machine can run, best first; NULL past the end */
+int tg_select_isa(const char *name);     /* TG_BAD_ARGUMENT if unknown or not runnable here; not while kernels run */
+const char *tg_op_name(int family, int op); /* NULL past the end of the family's table */
+int64_t tg_cache_bytes(int level);       /* data cache size of the CPU, level 1..3, in bytes; 0 if unknown */
+
+/* ---- threads ---------------------------------------------------------------------------------------------------- */
+
+int tg_set_num_threads(int n); /* 1..256; TG_BAD_ARGUMENT otherwise */
+int tg_get_num_threads(void);
+int tg_default_num_threads(void); /* from CPU affinity and the cgroup quota, at least 1; the environment is Python's business */
+
+/* ---- memory ----------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    int64_t bytes_in_use;   /* handed out and not yet freed, as rounded up to size classes */
+    int64_t bytes_cached;   /* free, kept for reuse */
+    int64_t cache_limit;    /* bytes_cached never exceeds this */
+    int64_t peak_in_use;
+    int64_t system_allocs;  /* calls that went to the system since start */
+    int64_t system_frees;
+} tg_memory;
+
+void *tg_alloc(int64_t bytes);  /* TG_ALIGNMENT-aligned, uninitialised; NULL if out of memory or bytes < 0; bytes may be 0 */
+void tg_free(void *block);      /* from any thread; NULL is allowed */
+void tg_memory_stats(tg_memory *out);
+void tg_memory_release(void);   /* returns every cached block to the system */
+int tg_memory_set_limit(int64_t bytes);
+
+/* ---- elementwise ------------------------------------------------------------------------------------------------ */
+
+/* y[i] = op(x[i]); p0 and p1 are the op's parameters (slope, exponent, ...), ignored where it has none. x, y: (n) */
+int tg_unary(int op, int dtype, int64_t n, const void *x, void *y, double p0, double p1);
+
+/* gx[i] = gy[i] * op'(s[i]), where s is the op's input or its output, as its row in kernels/unary_table.h says. (n) each */
+int tg_unary_grad(int op, int dtype, int64_t n, const void *gy, const void *s, void *gx, double p0, double p1);
+
+/* y = op(a, b) with broadcasting. layout: strides of a, b (y is contiguous), n its element count; NULL: all are (n) */
+int tg_binary(int op, int dtype, int64_t n, const void *a, const void *b, void *y, const tg_layout *layout);
+
+/* y = condition ? a : b. condition holds bytes 0 or 1; layout: strides of condition, a, b; NULL: all are (n) */
+int tg_where(int dtype, int64_t n, const uint8_t *condition, const void *a, const void *b, void *y, const tg_layout *layout);
+
+/* ---- moving data ------------------------------------------------------------------------------------------------ */
+
+/* dst = src, element size in bytes 1, 2, 4, 8 or 16. layout: strides of src, dst (negative and zero src strides allowed) */
+int tg_copy(int itemsize, const void *src, void *dst, const tg_layout *layout);
+
+/* dst[o, i, :] = src[o, index[i], :]. src: (outer, length, inner), index: (count) in [-length, length), dst: (outer, count, inner) */
+int tg_take(int itemsize, int64_t outer, int64_t length, int64_t inner, int64_t count, const int64_t *index, const void *src, void *dst);
+
+/* gx[o, index[i], :] += gy[o, i, :], in rising i. gx: (outer, length, inner), gy: (outer, count, inner) */
+int tg_take_grad(int dtype, int64_t outer, int64_t length, int64_t inner, int64_t count, const int64_t *index, const void *gy, void *gx);
+
+/* ---- reductions ------------------------------------------------------------------------------------------------- */
+
+/* y[o, i] = op over j of x[o, j, i]. x: (outer, n, inner), y: (outer, inner). Sums are pairwise. n = 0 gives the op's identity
+ * (sum 0, prod 1, max -inf, min inf, mean NaN). NaN propagates through max and min. */
+int tg_reduce(int op, int dtype, int64_t outer, int64_t n, int64_t inner, const void *x, void *y);
+
+/* y[o, i] = position of the first maximum (minimum) over j, a NaN counting as the extreme. n must be >= 1 */
+int tg_argreduce(int op, int dtype, int64_t outer, int64_t n, int64_t inner, const void *x, int64_t *y);
+
+/* ---- softmax and losses ----------------------------------------------------------------------------------------- */
+
+/* softmax or log_softmax along the last axis. x, y: (rows, cols) */
+int tg_softmax(int op, int dtype, int64_t rows, int64_t cols, const void *x, void *y);
+int tg_softmax_grad(int op, int dtype, int64_t rows, int64_t cols, const void *gy, const void *y, void *gx);
+
+enum tg_reduction { TG_NONE = 0, TG_MEAN = 1, TG_SUM = 2 };
+
+/* Softmax cross-entropy with class indices, one pass over the logits.
+ * x: (rows, cols); labels: (rows), in [0, cols) or ignore_index; weight: (cols) or NULL; loss: (rows) for TG_NONE, else (1);
+ * saved: (rows + 1): the log-sum-exp of each row, then the sum of the weights of the labels that count.
+ * loss_row = (1 - s) * w[label] * (lse - x[label]) + s / cols * sum_c w[c] * (lse - x[c]); mean divides by that sum of weights. */
+int tg_cross_entropy(int dtype, int64_t rows, int64_t cols, const void *x, const int64_t *labels, const void *weight,
+                     int64_t ignore_index, double label_smoothing, int reduction, void *loss, void *saved);
+/* gy: (rows) for TG_NONE, else (1); gx: (rows, cols) */
+int tg_cross_entropy_grad(int dtype, int64_t rows, int64_t cols, const void *x, const int64_t *labels, const void *weight,
+                          int64_t ignore_index, double label_smoothing, int reduction, const void *saved, const void *gy, void *gx);
+
+/* ---- matrix multiplication -------------------------------------------------------------------------------------- */
+
+enum tg_gemm_flags { TG_TRANS_A = 1, TG_TRANS_B = 2, TG_ACCUMULATE = 4 };
+
+/* c = activation(op(a) @ op(b) [+ c] [+ bias]). op(a): (m, k), op(b): (k, n), c: (m, n), bias: (n) or NULL.
+ * a is stored (m, k), or (k, m) with TG_TRANS_A; b (k, n), or (n, k) with TG_TRANS_B; lda, ldb, ldc are the steps between
+ * stored rows. activation indexes TG_ACTIVATION (0 = none). Each element of c is summed over k in rising order of blocks. */
+int tg_gemm(int dtype, int flags, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b, int64_t ldb,
+            void *c, int64_t ldc, const void *bias, int activation);
+
+/* The same for every index of batch, whose strides are the steps of a, b and c between matrices (0 broadcasts a or b). */
+int tg_gemm_batched(int dtype, int flags, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b, int64_t ldb,
+                    void *c, int64_t ldc, const tg_layout *batch);
+
+/* ---- optimizers: one call over all parameters ------------------------------------------------------------------- */
+
+/* hyper[0..5]: learning rate, momentum, dampening, weight decay, nesterov (0 or 1), maximize (0 or 1): read from memory, so
+ * that a recorded call sees their current values. momenta: NULL without momentum, else a table of buffers; started[i] is 0
+ * until buffer i holds a value (the first step copies the gradient into it), then 1. grads[i] NULL skips parameter i.
+ * As in Sutskever et al. 2013 with PyTorch's conventions: g += decay * w; v = momentum * v + (1 - dampening) * g;
+ * g = nesterov ? g + momentum * v : v; w -= lr * g. */
+int tg_sgd(int dtype, int64_t count, const int64_t *sizes, void *const *params, const void *const *grads, void *const *momenta,
+           uint8_t *started, const double *hyper);
+
+/* total[0] = sum over all arrays of the sum of squares, accumulated in double */
+int tg_multi_sumsq(int dtype, int64_t count, const int64_t *sizes, const void *const *arrays, double *total);
+/* every array *= factor[0] */
+int tg_multi_scale(int dtype, int64_t count, const int64_t *sizes, void *const *arrays, const double *factor);
+
+/* ---- random numbers: Philox4x32-10 (Salmon et al. 2011), the same for any number of threads --------------------- */
+
+/* Element i of a draw is a function of (key, counter, i) alone; a draw then advances counter. */
+typedef struct {
+    uint64_t key;
+    uint64_t counter;
+} tg_generator;
+
+/* uniform: [a, b); normal: mean a, standard deviation b; bernoulli: 1 with probability a, else 0. out: (n) */
+int tg_random(int op, int dtype, int64_t n, double a, double b, tg_generator *generator, void *out);
+int tg_permutation(int64_t n, tg_generator *generator, int64_t *out); /* a uniformly random order of 0..n-1 */
+
+/* cdef: end */
+
+#endif

@@ -1,0 +1,3 @@
+/* optimizer.h; included once per element type. */
+
+static const tg_optimizer_kernels FN(optimizer_kernels) = {0};

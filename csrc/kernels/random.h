@@ -1,0 +1,3 @@
+/* random.h; included once per element type. */
+
+static const tg_random_kernels FN(random_kernels) = {0};

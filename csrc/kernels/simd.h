@@ -1,0 +1,35 @@
+/* simd.h: vectors of TG_VECTOR_BYTES through the GCC/clang vector extension, for float32 and float64 from one source.
+ *
+ * A family's body is written in the generic names below and included once with TG_SUFFIX f32 and once with f64 (all.h);
+ * each generic name resolves through TG_SUFFIX at the point of use.
+ */
+#define TG_CAT_(a, b) a##b
+#define TG_CAT(a, b) TG_CAT_(a, b)
+#define FN(name) TG_CAT(name##_, TG_SUFFIX) /* a function of the current element type */
+
+typedef float real_f32;
+typedef double real_f64;
+typedef int32_t integer_f32; /* the integer as wide as the real */
+typedef int64_t integer_f64;
+typedef float vec_f32 __attribute__((vector_size(TG_VECTOR_BYTES), may_alias));
+typedef double vec_f64 __attribute__((vector_size(TG_VECTOR_BYTES), may_alias));
+typedef int32_t ivec_f32 __attribute__((vector_size(TG_VECTOR_BYTES), may_alias));
+typedef int64_t ivec_f64 __attribute__((vector_size(TG_VECTOR_BYTES), may_alias));
+typedef float vec_unaligned_f32 __attribute__((vector_size(TG_VECTOR_BYTES), may_alias, aligned(4)));
+typedef double vec_unaligned_f64 __attribute__((vector_size(TG_VECTOR_BYTES), may_alias, aligned(8)));
+
+#define real TG_CAT(real_, TG_SUFFIX)
+#define integer TG_CAT(integer_, TG_SUFFIX)
+#define vec TG_CAT(vec_, TG_SUFFIX)
+#define ivec TG_CAT(ivec_, TG_SUFFIX)
+#define vec_unaligned TG_CAT(vec_unaligned_, TG_SUFFIX)
+#define LANES ((int64_t)(TG_VECTOR_BYTES / sizeof(real)))
+
+#define v_load TG_CAT(v_load_, TG_SUFFIX)
+#define v_store TG_CAT(v_store_, TG_SUFFIX)
+#define v_load_part TG_CAT(v_load_part_, TG_SUFFIX)
+#define v_store_part TG_CAT(v_store_part_, TG_SUFFIX)
+#define v_set TG_CAT(v_set_, TG_SUFFIX)
+#define v_select TG_CAT(v_select_, TG_SUFFIX)
+
+#define TG_INLINE static inline __attribute__((always_inline, unused))

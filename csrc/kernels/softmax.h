@@ -1,0 +1,3 @@
+/* softmax.h; included once per element type. */
+
+static const tg_softmax_kernels FN(softmax_kernels) = {0};
