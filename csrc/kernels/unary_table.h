@@ -1,29 +1,65 @@
 /* unary_table.h: one line per unary op; the line's position is the op's id.
  *
- * TG_UNARY_OP(name, forward, saved, gradient)
+ * TG_UNARY_OP(name, cost, forward, saved, gradient)
+ *   cost       CHEAP (bound by loads and stores) or COSTLY: how far to unroll, and from what size a thread pays
  *   forward    y from the vector x; parameters are the vectors p0, p1
  *   saved      X or Y: whether the gradient is written in the op's input (x) or in its output (y)
  *   gradient   gx from gy and the saved vector, which the expression calls x or y accordingly
- * The expressions see generic vectors (float32 and float64 lanes) and the functions of simd.h and vmath.h.
+ * The expressions see generic vectors (float32 and float64 lanes) and the functions of simd_ops.h and vmath.h.
  */
 #ifndef TG_UNARY_TABLE_H
 #define TG_UNARY_TABLE_H
 
 #include <stdint.h>
 
+/* clang-format off */
 #define TG_UNARY_OPS(TG_UNARY_OP)                                                                                              \
-    TG_UNARY_OP(relu, v_select(x < v_set(0), v_set(0), x), Y, v_select(y > v_set(0), gy, v_set(0)))                            \
-    TG_UNARY_OP(neg, -x, X, -gy)
+    TG_UNARY_OP(relu, CHEAP, v_select(x < v_set(0), v_set(0), x), Y, v_select(y <= v_set(0), v_set(0), gy))                    \
+    TG_UNARY_OP(leaky_relu, CHEAP, v_select(x > v_set(0), x, p0 * x), X, v_select(x > v_set(0), gy, p0 * gy))                  \
+    TG_UNARY_OP(elu, COSTLY, v_select(x > v_set(0), x, p0 * v_expm1(x)), X, v_select(x > v_set(0), gy, p0 * gy * v_exp(x)))    \
+    TG_UNARY_OP(tanh, COSTLY, v_tanh(x), Y, gy * (v_set(1) - y * y))                                                           \
+    TG_UNARY_OP(sigmoid, COSTLY, v_sigmoid(x), Y, gy * (y * (v_set(1) - y)))                                                   \
+    TG_UNARY_OP(gelu, COSTLY, v_gelu(x), X, gy * v_gelu_slope(x))                                                              \
+    TG_UNARY_OP(gelu_tanh, COSTLY, v_gelu_tanh(x), X, gy * v_gelu_tanh_slope(x))                                               \
+    TG_UNARY_OP(silu, COSTLY, x * v_sigmoid(x), X, gy * v_silu_slope(x))                                                       \
+    TG_UNARY_OP(softplus, COSTLY, v_max(x, v_set(0)) + v_log1p(v_exp(-v_abs(x))), X, gy * v_sigmoid(x))                        \
+    TG_UNARY_OP(exp, COSTLY, v_exp(x), Y, gy * y)                                                                              \
+    TG_UNARY_OP(expm1, COSTLY, v_expm1(x), Y, gy * (y + v_set(1)))                                                             \
+    TG_UNARY_OP(log, COSTLY, v_log(x), X, gy / x)                                                                              \
+    TG_UNARY_OP(log1p, COSTLY, v_log1p(x), X, gy / (x + v_set(1)))                                                             \
+    TG_UNARY_OP(log2, COSTLY, v_log2(x), X, gy / (x * v_set(0.6931471805599453)))                                              \
+    TG_UNARY_OP(log10, COSTLY, v_log10(x), X, gy / (x * v_set(2.302585092994046)))                                             \
+    TG_UNARY_OP(sqrt, CHEAP, v_sqrt(x), Y, gy / (y + y))                                                                       \
+    TG_UNARY_OP(rsqrt, CHEAP, v_set(1) / v_sqrt(x), Y, v_set(-0.5) * gy * (y * y * y))                                         \
+    TG_UNARY_OP(reciprocal, CHEAP, v_set(1) / x, Y, -gy * (y * y))                                                             \
+    TG_UNARY_OP(square, CHEAP, x * x, X, gy * (x + x))                                                                         \
+    TG_UNARY_OP(abs, CHEAP, v_abs(x), X, gy * v_sign(x))                                                                       \
+    TG_UNARY_OP(neg, CHEAP, -x, X, -gy)                                                                                        \
+    TG_UNARY_OP(sign, CHEAP, v_sign(x), X, v_set(0))                                                                           \
+    TG_UNARY_OP(floor, CHEAP, v_floor(x), X, v_set(0))                                                                         \
+    TG_UNARY_OP(ceil, CHEAP, v_ceil(x), X, v_set(0))                                                                           \
+    TG_UNARY_OP(round, CHEAP, v_round(x), X, v_set(0))                                                                         \
+    TG_UNARY_OP(trunc, CHEAP, v_trunc(x), X, v_set(0))                                                                         \
+    TG_UNARY_OP(sin, COSTLY, v_sin(x), X, gy * v_cos(x))                                                                       \
+    TG_UNARY_OP(cos, COSTLY, v_cos(x), X, -gy * v_sin(x))                                                                      \
+    TG_UNARY_OP(tan, COSTLY, v_tan(x), Y, gy * (v_set(1) + y * y))                                                             \
+    TG_UNARY_OP(erf, COSTLY, v_erf(x), X, gy * v_set(1.1283791670955126) * v_exp(-x * x))                                      \
+    TG_UNARY_OP(power, COSTLY, v_pow(x, p0), X, v_power_grad(gy, x, p0))                                                       \
+    TG_UNARY_OP(scale, CHEAP, p0 * x + p1, X, p0 * gy)                                                                         \
+    TG_UNARY_OP(fill, CHEAP, p0, X, v_set(0))
+/* clang-format on */
 
-#define TG_UNARY_ID(name, forward, saved, gradient) TG_UNARY_##name,
+#define TG_UNARY_ID(name, ...) TG_UNARY_##name,
 enum { TG_UNARY_OPS(TG_UNARY_ID) TG_UNARY_COUNT };
 
 typedef void (*tg_unary_fn)(int64_t n, const void *x, void *y, double p0, double p1);
 typedef void (*tg_unary_grad_fn)(int64_t n, const void *gy, const void *s, void *gx, double p0, double p1);
 
 typedef struct {
-    tg_unary_fn forward[TG_UNARY_COUNT];
-    tg_unary_grad_fn gradient[TG_UNARY_COUNT];
+    tg_unary_fn forward[TG_UNARY_COUNT];       /* x, y: (n) */
+    tg_unary_grad_fn gradient[TG_UNARY_COUNT]; /* gy, s, gx: (n) */
 } tg_unary_kernels;
+
+enum { TG_CHEAP = 0, TG_COSTLY = 1 };
 
 #endif
