@@ -6,14 +6,17 @@
 
 /* Calls fn(ctx, begin, end) on disjoint ranges that cover [0, n), on up to tg_get_num_threads() threads, and returns when all
  * are done. Range boundaries are multiples of `grain` (but for n itself); n <= grain runs inline, as does a call from inside
- * a kernel. fn must not depend on how the range was cut. */
+ * a kernel and a call that finds the pool busy with another thread's call. fn must not depend on how the range was cut. */
 typedef void (*tg_range_fn)(void *ctx, int64_t begin, int64_t end);
 void tg_parallel_for(int64_t n, int64_t grain, tg_range_fn fn, void *ctx);
+enum { TG_MAX_THREADS = 256 };
 
 /* A reusable TG_ALIGNMENT-aligned buffer of this thread, one per slot, valid until the slot is asked for again on this thread.
  * Contents are not kept when it grows. NULL if out of memory. */
 enum { TG_SCRATCH_SLOTS = 4 };
 void *tg_scratch(int slot, size_t bytes);
+
+int64_t tg_granted_memory(void); /* bytes of memory this process may use: the machine's, or its cgroup's limit if lower */
 
 /* *out = a * b or a + b; nonzero on overflow or a negative operand. */
 static inline int tg_mul_overflows(int64_t a, int64_t b, int64_t *out) {
