@@ -1,11 +1,41 @@
-/* gemm_table.h */
+/* gemm_table.h: what a matrix multiplication kernel is told, and the activations it may end with. */
 #ifndef TG_GEMM_TABLE_H
 #define TG_GEMM_TABLE_H
 
 #include <stdint.h>
 
+#include "unary_table.h"
+
+/* One line per activation; the line's position is its id. Each but `none` is the unary op of that name. */
+#define TG_ACTIVATION_OPS(TG_ACTIVATION_OP)                                                                                    \
+    TG_ACTIVATION_OP(none)                                                                                                     \
+    TG_ACTIVATION_OP(relu)                                                                                                     \
+    TG_ACTIVATION_OP(tanh)                                                                                                     \
+    TG_ACTIVATION_OP(sigmoid)                                                                                                  \
+    TG_ACTIVATION_OP(gelu)                                                                                                     \
+    TG_ACTIVATION_OP(gelu_tanh)                                                                                                \
+    TG_ACTIVATION_OP(silu)
+
+#define TG_ACTIVATION_ID(name) TG_ACTIVATION_##name,
+enum { TG_ACTIVATION_OPS(TG_ACTIVATION_ID) TG_ACTIVATION_COUNT };
+
+/* c = activation(op(a) @ op(b) [+ c] [+ bias]), as tg_gemm has it. The kernel trusts these. */
 typedef struct {
-    int placeholder;
+    int flags; /* enum tg_gemm_flags */
+    int relu;  /* nonzero: the activation is relu */
+    int64_t m, n, k;
+    const void *a; /* (m, k), step lda; with TG_TRANS_A (k, m) */
+    int64_t lda;
+    const void *b; /* (k, n), step ldb; with TG_TRANS_B (n, k) */
+    int64_t ldb;
+    void *c; /* (m, n), step ldc */
+    int64_t ldc;
+    const void *bias;     /* (n) or NULL */
+    tg_unary_fn activate; /* any other activation, or NULL */
+} tg_gemm_problem;
+
+typedef struct {
+    int (*multiply)(const tg_gemm_problem *problem); /* TG_OK or TG_NO_MEMORY */
 } tg_gemm_kernels;
 
 #endif
