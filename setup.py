@@ -1,3 +1,35 @@
-from setuptools import setup
+"""Names the cffi module and compiles its C files side by side; everything else is in pyproject.toml."""
 
-setup(cffi_modules=["csrc/build_ffi.py:ffibuilder"])
+import os
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
+
+from setuptools import setup
+from setuptools.command.build_ext import build_ext
+
+
+class ParallelBuildExt(build_ext):
+    """setuptools compiles the files of one extension one after the other; they do not depend on each other."""
+
+    def build_extensions(self) -> None:
+        compile_serially = self.compiler.compile
+
+        def compile_in_parallel(sources, *args, **kwargs):
+            # the kernels of an ISA take longest, so they start first
+            ordered = sorted(sources, key=lambda source: "/isa/" not in source)
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                objects = pool.map(lambda source: compile_serially([source], *args, **kwargs), ordered)
+                return [name for names in objects for name in names]
+
+        self.compiler.compile = compile_in_parallel
+        super().build_extensions()
+
+
+# cffi uses the stable ABI, so that one wheel serves every Python from 3.10 on; free-threaded builds have none
+stable_abi = {} if sysconfig.get_config_var("Py_GIL_DISABLED") else {"py_limited_api": "cp310"}
+
+setup(
+    cffi_modules=["csrc/build_ffi.py:ffibuilder"],
+    cmdclass={"build_ext": ParallelBuildExt},
+    options={"bdist_wheel": stable_abi},
+)

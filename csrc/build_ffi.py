@@ -16,24 +16,31 @@ SOURCE_FOLDERS = ("core", "families", "isa")
 
 
 def cdef() -> str:
-    """The part of the header between its `cdef:` marks."""
+    """Return the part of the header between its `cdef:` marks."""
     text = HEADER.read_text(encoding="utf-8")
     return text.split("/* cdef: begin */")[1].split("/* cdef: end */")[0]
 
 
-def sources() -> list[str]:
-    # relative to the project's root, as setuptools demands
+def in_project(folder: str, pattern: str) -> list[str]:
+    """Return the files below csrc/`folder`, relative to the project's root, as setuptools demands."""
     return [
-        path.relative_to(ROOT).as_posix()
-        for folder in SOURCE_FOLDERS
-        for path in sorted((ROOT / "csrc" / folder).glob("*.c"))
+        path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "csrc" / folder).glob(pattern))
     ]
 
 
-def compile_args() -> list[str]:
-    """-O3 and IEEE semantics; errno and traps are not observable here, so their upkeep is switched off."""
-    flags = ["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-pthread"]
-    return flags + os.environ.get("TENSORGRAD_CFLAGS", "").split()
+def compile_flags() -> list[str]:
+    """-O3 and IEEE semantics; errno and traps are not observable here, so their upkeep is switched off.
+
+    Python's own flags (such as -O2 -g -fwrapv) stand before these on the command line, so these win.
+    """
+    flags = "-std=gnu11 -O3 -g0 -fno-math-errno -fno-trapping-math -fno-wrapv -fvisibility=hidden -pthread"
+    return flags.split() + os.environ.get("TENSORGRAD_CFLAGS", "").split()
+
+
+def link_flags() -> list[str]:
+    """Symbols that nobody links against are stripped, which keeps the wheel small."""
+    strip = "-Wl,-x" if platform.system() == "Darwin" else "-Wl,-s"
+    return [strip, "-pthread", *os.environ.get("TENSORGRAD_LDFLAGS", "").split()]
 
 
 ffibuilder = FFI()
@@ -41,12 +48,13 @@ ffibuilder.cdef(cdef())
 ffibuilder.set_source(
     "tensorgrad._C",
     '#include "tensorgrad.h"',
-    sources=sources(),
+    sources=[path for folder in SOURCE_FOLDERS for path in in_project(folder, "*.c")],
+    depends=["csrc/build_ffi.py", *in_project(".", "**/*.h")],
     include_dirs=["csrc/include"],
-    depends=[p.relative_to(ROOT).as_posix() for p in sorted((ROOT / "csrc").rglob("*.h"))],
-    extra_compile_args=compile_args(),
-    extra_link_args=["-pthread"] + os.environ.get("TENSORGRAD_LDFLAGS", "").split(),
-    libraries=[] if platform.system() == "Windows" else ["m"],
+    define_macros=[("TG_BUILD_FLAGS", '"{}"'.format(" ".join(compile_flags()).replace('"', '\\"')))],
+    extra_compile_args=compile_flags(),
+    extra_link_args=link_flags(),
+    libraries=["m"],
 )
 
 if __name__ == "__main__":
