@@ -47,12 +47,12 @@ typedef struct block {
 
 typedef struct {
     block *free;
-    uint64_t last_use; /* value of `clock` when a block was last taken from or put into the list */
+    uint64_t last_use; /* value of `tick` when a block was last taken from or put into the list */
 } size_class;
 
 static atomic_flag lock = ATOMIC_FLAG_INIT;
 static size_class classes[CLASS_COUNT];
-static uint64_t clock;
+static uint64_t tick;
 static tg_memory stats = {.cache_limit = -1}; /* -1: not yet known */
 
 static void acquire(void) {
@@ -182,7 +182,7 @@ void *tg_alloc(int64_t bytes) {
     block *b = classes[c].free;
     if (b) {
         classes[c].free = b->next;
-        classes[c].last_use = ++clock;
+        classes[c].last_use = ++tick;
         stats.bytes_cached -= class_bytes(c);
         count_out(class_bytes(c));
     }
@@ -208,7 +208,7 @@ void tg_free(void *data) {
     } else {
         b->next = classes[c].free;
         classes[c].free = b;
-        classes[c].last_use = ++clock;
+        classes[c].last_use = ++tick;
         stats.bytes_cached += bytes;
         if (stats.bytes_cached > stats.cache_limit) evicted = evict(stats.cache_limit);
     }

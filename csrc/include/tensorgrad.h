@@ -51,6 +51,7 @@ typedef struct {
 
 int tg_abi_version(void);
 const char *tg_compiler(void);           /* compiler name and version, e.g. "gcc 12.2.0" */
+const char *tg_build_flags(void);        /* what the library was compiled with */
 const char *tg_isa(void);                /* the active kernel table: "baseline", "avx2", "avx512", "neon" */
 const char *tg_isa_available(int index); /* index-th table this machine can run, best first; NULL past the end */
 int tg_select_isa(const char *name);     /* TG_BAD_ARGUMENT if unknown or not runnable here; not while kernels run */

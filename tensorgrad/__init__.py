@@ -1,0 +1,41 @@
+"""tensorgrad: a small, fast tensor autodiff framework for the CPU."""
+
+from __future__ import annotations
+
+from tensorgrad import autograd, nn, optim
+from tensorgrad._config import __version__, get_include, show_config
+from tensorgrad._native import (
+    get_num_threads,
+    memory_stats,
+    release_memory,
+    set_memory_limit,
+    set_num_threads,
+)
+from tensorgrad._tensor import Tensor
+from tensorgrad.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from tensorgrad.dtypes import (
+    bool_,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
+from tensorgrad.errors import *  # noqa: F403
+from tensorgrad.ops import *  # noqa: F403
+from tensorgrad.random import (
+    Generator,
+    bernoulli,
+    default_generator,
+    manual_seed,
+    normal,
+    rand,
+    randn,
+    randperm,
+    uniform,
+)

@@ -1,0 +1,444 @@
+"""Tensor: a block of memory, a shape, and a place on the tape. Its operations come from the op registry (tensorgrad/ops)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from tensorgrad._native import (
+    UNARY,
+    BorrowedStorage,
+    Storage,
+    allocate,
+    as_ndarray,
+    clock,
+    fail,
+    lib,
+    make_layout,
+    offset_pointer,
+)
+from tensorgrad.autograd import _functional, _tape
+from tensorgrad.autograd._declare import set_converter
+from tensorgrad.autograd._modes import mode
+from tensorgrad.autograd._tape import Leaf, Node
+from tensorgrad.dtypes import CODES, DTYPES, F32, F64, ITEMSIZES, code_of
+from tensorgrad.errors import ArgumentError, DTypeError, GradientError, InplaceError, ShapeError
+from tensorgrad.shapes import Shape, checked_size, contiguous_strides, is_contiguous
+
+
+class Tensor:
+    """An n-dimensional array that remembers how it was computed.
+
+    `Tensor(data)` copies numbers, nested sequences or a NumPy array, as `tensorgrad.tensor(data)` does. Attributes: `shape`,
+    `dtype` (NumPy's), `ndim`, `size`, `requires_grad`, `grad`, `is_leaf`.
+
+    >>> import tensorgrad
+    >>> x = tensorgrad.Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([[2., 4.],
+            [6., 8.]])
+    """
+
+    __slots__ = ("__weakref__", "_code", "_node", "_ptr", "_shape", "_size", "_storage", "_strides")
+
+    _storage: Storage | BorrowedStorage
+    _ptr: Any  # void * to the first element
+    _shape: Shape
+    _strides: Shape | None  # steps in elements; None means C-contiguous
+    _size: int
+    _code: int  # of the dtype
+    _node: Node | Leaf | None
+
+    __array_ufunc__ = None  # ndarray + Tensor is the Tensor's business
+
+    def __init__(self, data: Any, dtype: Any = None, *, requires_grad: bool = False) -> None:
+        source = from_data(data, dtype, "Tensor")
+        for slot in ("_storage", "_ptr", "_shape", "_strides", "_size", "_code"):
+            setattr(self, slot, getattr(source, slot))
+        self._node = None
+        if requires_grad:
+            self.requires_grad_()
+
+    # ---- what it is
+
+    @property
+    def shape(self) -> Shape:
+        """The length of each axis."""
+        return self._shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The element type, a NumPy dtype."""
+        return DTYPES[self._code]
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self._shape)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self._size
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of its elements."""
+        return self._size * ITEMSIZES[self._code]
+
+    @property
+    def strides(self) -> Shape:
+        """The step along each axis, in elements."""
+        return contiguous_strides(self._shape) if self._strides is None else self._strides
+
+    def is_contiguous(self) -> bool:
+        """Whether the elements lie in C order without gaps."""
+        return self._strides is None
+
+    # ---- autograd
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operations on it are recorded."""
+        return self._node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Makes it a leaf whose gradient collects in `.grad` (or, with False, stops that and drops the gradient).
+
+        Raises DTypeError unless the dtype is float32 or float64, GradientError on a computed tensor."""
+        node = self._node
+        if node.__class__ is Node:
+            if not requires_grad:
+                raise GradientError("requires_grad_: the tensor was computed from others; use detach() instead")
+        elif not requires_grad:
+            self._node = None
+        elif node is None:
+            if self._code > F64:
+                raise DTypeError(f"requires_grad_: expected float32 or float64, got {self.dtype}")
+            self._node = Leaf()
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it was made by the user and not computed from tensors that require grad."""
+        return self._node.__class__ is not Node
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that `backward` has collected here, or None."""
+        node = self._node
+        return node.grad if node.__class__ is Leaf else None
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        node = self._node
+        if node.__class__ is not Leaf:
+            raise GradientError("grad: only a leaf that requires grad has a gradient to set")
+        if value is not None and (not isinstance(value, Tensor) or (value._shape, value._code) != (self._shape, self._code)):
+            got = f"{value.dtype} {value.shape}" if isinstance(value, Tensor) else type(value).__name__
+            raise ShapeError(f"grad: expected a Tensor of {self.dtype} {self.shape}, got {got}")
+        node.grad = value
+
+    def backward(self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
+        """Adds to the `.grad` of every leaf the derivative of this tensor by it.
+
+        gradient: the gradient of this tensor, of its shape; may be left out for a tensor of one element (then 1).
+        retain_graph: keep the graph, to go through it again. create_graph: record the backward too, for higher derivatives.
+
+        Raises GradientError if there is nothing to differentiate, or the graph was freed.
+
+        >>> import tensorgrad
+        >>> w = tensorgrad.tensor([1.0, 2.0], requires_grad=True)
+        >>> (w * w).sum().backward()
+        >>> w.grad
+        tensor([2., 4.])
+        """
+        root = _functional.root_gradient(self, gradient, "backward")
+        _tape.backward([(self._node, root)], retain_graph or create_graph, create_graph)
+
+    def detach(self) -> Tensor:
+        """The same memory, off the tape."""
+        return view(self, self._shape, self._strides, 0)
+
+    def _restored(self, storage: Storage, node: Node) -> Tensor:
+        """The output of `node`, whose gradient self is and whose memory `storage` is: on the tape again if that is recording."""
+        y = _new(Tensor)
+        y._storage = storage
+        y._ptr = storage.ptr
+        y._shape = self._shape
+        y._strides = None
+        y._size = self._size
+        y._code = self._code
+        y._node = node if mode.enabled else None
+        return y
+
+    def _filled(self, value: float) -> Tensor:
+        """A new tensor of the same shape and dtype, every element `value`."""
+        return full_raw(self._shape, self._size, self._code, value)
+
+    def _like(self, data: Any, where: str) -> Tensor:
+        """`data` as a Tensor of the same dtype."""
+        return data if isinstance(data, Tensor) and data._code == self._code else from_data(data, self.dtype, where)
+
+    # ---- to NumPy and Python
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """A NumPy array of the same memory.
+
+        Raises GradientError on a tensor that requires grad: what NumPy computes is not recorded, so say `detach()` first.
+
+        >>> import tensorgrad
+        >>> tensorgrad.arange(3).numpy()
+        array([0, 1, 2])
+        """
+        if self._node is not None:
+            raise GradientError("numpy: the tensor requires grad and NumPy does not record; use t.detach().numpy()")
+        return self._array()
+
+    def _array(self) -> np.ndarray[Any, Any]:
+        return as_ndarray(self._storage, self._ptr, self._shape, self._strides, self._code)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        array = self.numpy()
+        if dtype is not None and np.dtype(dtype) != array.dtype:
+            if copy is False:
+                raise ArgumentError(f"__array__: a change of dtype from {array.dtype} to {np.dtype(dtype)} needs a copy")
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def item(self) -> Any:
+        """The value of a tensor of one element, as a Python number. Raises ShapeError on any other."""
+        if self._size != 1:
+            raise ShapeError(f"item: expected a tensor of one element, got shape {self._shape}")
+        return self._array().item()
+
+    def tolist(self) -> Any:
+        """The elements as nested lists of Python numbers."""
+        return self._array().tolist()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self._code <= F64:
+            raise DTypeError(f"expected an integer tensor as an index, got {self.dtype}")
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        if self._size != 1:
+            raise ShapeError(f"bool: the truth of a tensor of shape {self._shape} is ambiguous; use all() or any()")
+        return bool(self.item())
+
+    def __len__(self) -> int:
+        if not self._shape:
+            raise DTypeError("len: a tensor without axes has no length")
+        return self._shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self._shape:
+            raise DTypeError("iteration over a tensor without axes")
+        return (self[i] for i in range(self._shape[0]))
+
+    __hash__ = object.__hash__  # by identity, although == compares elements
+
+    def __repr__(self) -> str:
+        body = np.array2string(self._array(), separator=", ", prefix="tensor(")
+        if self._size == 0:
+            body += f", shape={self._shape}"
+        if self._code not in (F32, CODES[np.dtype("int64")], CODES[np.dtype("bool")]):
+            body += f", dtype={self.dtype.name}"
+        node = self._node
+        if node.__class__ is Node:
+            body += f", grad_fn=<{node.name}>"  # type: ignore[union-attr]
+        elif node is not None:
+            body += ", requires_grad=True"
+        return f"tensor({body})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
+
+    # ---- copies and pickles
+
+    def __copy__(self) -> Tensor:
+        return self.__deepcopy__({})
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if not self.is_leaf:
+            raise GradientError("copy: only leaves can be deep-copied; use detach() or copy()")
+        result = _new(type(self))
+        source = copy_raw(self)
+        for slot in ("_storage", "_ptr", "_shape", "_strides", "_size", "_code"):
+            setattr(result, slot, getattr(source, slot))
+        result._node = None
+        if self._node is not None:
+            result.requires_grad_()
+            grad = self.grad
+            result._node.grad = None if grad is None else grad.detach().__deepcopy__(memo)  # type: ignore[union-attr]
+        memo[id(self)] = result
+        return result
+
+    def __reduce__(self) -> Any:
+        if not self.is_leaf:
+            raise GradientError("pickle: only leaves can be pickled; use detach() first")
+        return _unpickle, (type(self), self._array().copy(), self._node is not None)
+
+    # ---- writing in place
+
+    def _writable(self, where: str) -> None:
+        """Takes note of a write in place. Raises InplaceError where it would make a gradient wrong unnoticed."""
+        node = self._node
+        if node is not None and mode.enabled:
+            if node.__class__ is Leaf:
+                raise InplaceError(
+                    f"{where}: a leaf that requires grad cannot be written in place while operations are recorded; write "
+                    f"under no_grad(), or to a copy"
+                )
+            if self._storage.viewed:
+                raise InplaceError(
+                    f"{where}: this tensor shares memory with a view of it on the tape; a write in place would not be "
+                    f"differentiated: use the out-of-place operation"
+                )
+        self._storage.written = clock()
+        self._storage.writer = where
+
+
+_new = Tensor.__new__
+_FILL = UNARY["fill"]
+
+
+# ---- making tensors (the public functions are in ops/creation.py) -----------------------------------------------------------
+
+
+def empty_raw(shape: Shape, size: int, code: int) -> Tensor:
+    """An uninitialised contiguous tensor, off the tape."""
+    t = _new(Tensor)
+    t._storage = storage = allocate(size * ITEMSIZES[code])
+    t._ptr = storage.ptr
+    t._shape = shape
+    t._strides = None
+    t._size = size
+    t._code = code
+    t._node = None
+    return t
+
+
+def full_raw(shape: Shape, size: int, code: int, value: Any) -> Tensor:
+    """A new tensor, every element `value`."""
+    t = empty_raw(shape, size, code)
+    if code <= F64:
+        status = lib.tg_unary(_FILL, code, size, t._ptr, t._ptr, value, 0.0)
+        if status:
+            fail(status, "full", t._storage)
+    else:
+        t._array().fill(value)
+    return t
+
+
+def view(t: Tensor, shape: Shape, strides: Shape | None, offset: int) -> Tensor:
+    """Another Tensor of the same memory, off the tape; `offset` counts elements of t."""
+    v = _new(Tensor)
+    v._storage = storage = t._storage
+    v._ptr = offset_pointer(t._ptr, offset * ITEMSIZES[t._code]) if offset else t._ptr
+    v._shape = shape
+    v._strides = None if strides is None or is_contiguous(shape, strides) else strides
+    size = 1
+    for n in shape:
+        size *= n
+    v._size = size
+    v._code = t._code
+    v._node = None
+    if t._node is not None:
+        storage.viewed = True
+    return v
+
+
+def copy_raw(t: Tensor) -> Tensor:
+    """A contiguous copy, off the tape."""
+    y = empty_raw(t._shape, t._size, t._code)
+    copy_into(y, t, "copy")
+    return y
+
+
+def copy_into(target: Tensor, source: Tensor, where: str) -> None:
+    """Copies elements between tensors of one shape and dtype, whatever their strides."""
+    layout = make_layout(target._shape, [source.strides, target.strides])
+    status = lib.tg_copy(ITEMSIZES[target._code], source._ptr, target._ptr, layout)
+    if status:
+        fail(status, where, target._storage)
+
+
+def wrap_array(array: np.ndarray[Any, Any]) -> Tensor:
+    """A Tensor of a NumPy array's memory. The array must have a dtype of DTYPES in native order, and whole-element strides."""
+    t = _new(Tensor)
+    t._storage = storage = BorrowedStorage(array)
+    t._ptr = storage.ptr
+    t._shape = array.shape
+    itemsize = array.itemsize
+    t._strides = None if array.flags.c_contiguous else tuple(s // itemsize for s in array.strides)
+    t._size = array.size
+    t._code = CODES[array.dtype]
+    t._node = None
+    return t
+
+
+def from_data(data: Any, dtype: Any, where: str) -> Tensor:
+    """A copy of anything array-like. Python floats become float32; arrays and NumPy scalars keep their dtype."""
+    if isinstance(data, Tensor):
+        data = data._array()
+    if isinstance(data, (np.ndarray, np.generic)):
+        array: np.ndarray[Any, Any] = np.asarray(data)
+    else:
+        try:
+            array = np.asarray([t._array() if isinstance(t, Tensor) else t for t in data] if isinstance(data, list) else data)
+        except (ValueError, OverflowError) as error:
+            raise ShapeError(f"{where}: expected numbers or nested sequences of one shape, got {data!r}: {error}") from None
+        if array.dtype == np.float64 and not hasattr(data, "__array__") and not _holds_arrays(data):
+            array = array.astype(np.float32)
+    code = code_of(array.dtype if dtype is None else dtype, where)
+    checked_size(array.shape, ITEMSIZES[code], where)
+    t = empty_raw(array.shape, array.size, code)
+    try:
+        t._array()[...] = array
+    except (TypeError, ValueError):
+        raise DTypeError(f"{where}: expected numbers, got {data!r}") from None
+    return t
+
+
+def _holds_arrays(data: Any) -> bool:
+    """Whether a nested sequence has NumPy values or Tensors in it, whose dtype then counts."""
+    while isinstance(data, (list, tuple)) and data:
+        data = data[0]
+    return isinstance(data, (np.ndarray, np.generic, Tensor))
+
+
+def as_tensor(x: Any, where: str) -> Tensor:
+    """An op's argument as a Tensor: an array without a copy if its layout allows it, a number as a new tensor."""
+    if isinstance(x, Tensor):
+        return x
+    if isinstance(x, np.ndarray) and x.dtype in CODES and x.flags.aligned and not any(s % x.itemsize for s in x.strides):
+        return wrap_array(x)
+    if isinstance(x, (bool, int, float, list, tuple, np.ndarray, np.generic)) or hasattr(x, "__array__"):
+        return from_data(x, None, where)
+    raise DTypeError(f"{where}: expected a Tensor, an array or a number, got {type(x).__name__}")
+
+
+def _unpickle(kind: type[Tensor], array: np.ndarray[Any, Any], requires_grad: bool) -> Tensor:
+    t = _new(kind)
+    source = from_data(array, array.dtype, "unpickle")
+    for slot in ("_storage", "_ptr", "_shape", "_strides", "_size", "_code"):
+        setattr(t, slot, getattr(source, slot))
+    t._node = Leaf() if requires_grad else None
+    return t
+
+
+set_converter(as_tensor)

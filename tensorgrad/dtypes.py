@@ -1,0 +1,53 @@
+"""dtypes are NumPy's own objects. A Tensor holds a small code, the position of its dtype in DTYPES; codes 0 and 1 are those of
+the C library (`enum tg_dtype`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tensorgrad.errors import DTypeError
+
+float32 = np.dtype("float32")
+float64 = np.dtype("float64")
+bool_ = np.dtype("bool")
+int8 = np.dtype("int8")
+int16 = np.dtype("int16")
+int32 = np.dtype("int32")
+int64 = np.dtype("int64")
+uint8 = np.dtype("uint8")
+uint16 = np.dtype("uint16")
+uint32 = np.dtype("uint32")
+uint64 = np.dtype("uint64")
+
+DTYPES = (float32, float64, bool_, int8, int16, int32, int64, uint8, uint16, uint32, uint64)
+ITEMSIZES = tuple(dtype.itemsize for dtype in DTYPES)
+CODES = {dtype: code for code, dtype in enumerate(DTYPES)}
+
+F32, F64, BOOL = 0, 1, 2
+INT64 = CODES[int64]
+
+
+def code_of(dtype: Any, where: str) -> int:
+    """The code of anything NumPy takes as a dtype, the Python types included (`float` is float32).
+
+    Raises DTypeError, naming `where`, if tensors cannot hold it."""
+    if dtype is float:
+        return F32
+    try:
+        return CODES[np.dtype(dtype).newbyteorder("=")]
+    except (TypeError, KeyError):
+        names = ", ".join(d.name for d in DTYPES)
+        raise DTypeError(f"{where}: expected a dtype among {names}, got {dtype!r}") from None
+
+
+def promote(a: int, b: int) -> int:
+    """The code of the result of combining two arrays. Two floats or two integers combine as in NumPy; a float array and an
+    integer or boolean one give the float array's dtype."""
+    if a == b:
+        return a
+    if a <= F64 or b <= F64:
+        return max(a, b) if a <= F64 and b <= F64 else min(a, b)
+    result = np.result_type(DTYPES[a], DTYPES[b])
+    return CODES.get(result, F64)  # uint64 with a signed integer: float64, as in NumPy

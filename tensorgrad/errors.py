@@ -1,0 +1,60 @@
+"""Named errors. Each subclasses the built-in that a caller would catch, and says which operation, what was expected, what came,
+and what to do."""
+
+from __future__ import annotations
+
+__all__ = [
+    "TensorgradError",
+    "ArgumentError",
+    "DTypeError",
+    "DataError",
+    "GradientError",
+    "IndexOutOfRangeError",
+    "InplaceError",
+    "OutOfMemoryError",
+    "ShapeError",
+    "StateDictError",
+]
+
+
+class TensorgradError(Exception):
+    """Base of every error that tensorgrad raises on purpose."""
+
+
+class ShapeError(TensorgradError, ValueError):
+    """Shapes do not fit each other or the operation, or a size overflows."""
+
+
+class DTypeError(TensorgradError, TypeError):
+    """A dtype, or a Python type, that the operation does not take."""
+
+
+class ArgumentError(TensorgradError, ValueError):
+    """An argument other than a shape or a dtype is out of its range."""
+
+
+class IndexOutOfRangeError(TensorgradError, IndexError):
+    """An index, axis or label lies outside its range."""
+
+
+class GradientError(TensorgradError, RuntimeError):
+    """Backward cannot run: no gradient to compute, none given, or the graph was freed."""
+
+
+class InplaceError(TensorgradError, RuntimeError):
+    """A write in place that would make, or has made, a gradient wrong."""
+
+
+class OutOfMemoryError(TensorgradError, MemoryError):
+    """The system has no memory for a buffer of the size asked for."""
+
+
+class DataError(TensorgradError, ValueError):
+    """A data file is missing, truncated, corrupt or not in the format it should be in."""
+
+
+class StateDictError(TensorgradError, KeyError):
+    """A state dict does not fit the module: names the missing, unexpected and misshapen keys."""
+
+    def __str__(self) -> str:  # KeyError would print the repr of the message
+        return str(self.args[0]) if self.args else ""

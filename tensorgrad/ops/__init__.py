@@ -1,0 +1,24 @@
+"""The ops, by family. Importing this package gives Tensor its operators and methods."""
+
+from __future__ import annotations
+
+from tensorgrad._tensor import Tensor
+from tensorgrad.autograd import composite, op, registry
+from tensorgrad.ops import arithmetic, creation, elementwise, indexing, inplace, losses, matrix, reductions, shaping
+from tensorgrad.ops._elementwise import binary, unary
+from tensorgrad.ops.arithmetic import *  # noqa: F403
+from tensorgrad.ops.creation import *  # noqa: F403
+from tensorgrad.ops.elementwise import *  # noqa: F403
+from tensorgrad.ops.indexing import *  # noqa: F403
+from tensorgrad.ops.losses import *  # noqa: F403
+from tensorgrad.ops.matrix import *  # noqa: F403
+from tensorgrad.ops.reductions import *  # noqa: F403
+from tensorgrad.ops.shaping import *  # noqa: F403
+
+for _declared in registry.values():
+    for _method in _declared.methods:
+        setattr(Tensor, _method, _declared.function)
+
+__all__ = ["binary", "composite", "op", "unary"]
+for _family in (arithmetic, creation, elementwise, indexing, losses, matrix, reductions, shaping):
+    __all__ += _family.__all__

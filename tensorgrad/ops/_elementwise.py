@@ -1,0 +1,372 @@
+"""The declarations of elementwise ops: `unary` and `binary`. The C library has the kernel under the op's name.
+
+These are the hot paths of eager code, so they are written out: no *args, no context objects, no layers.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import wraps
+from math import copysign
+from typing import Any, TypeVar
+
+import numpy as np
+
+from tensorgrad._native import BINARY, NULL, UNARY, Storage, allocate, broadcast_layout, clock, fail, lib
+from tensorgrad._tensor import Tensor, as_tensor, full_raw, wrap_array
+from tensorgrad.autograd._declare import Case, Op, methods_of, register, un_broadcast
+from tensorgrad.autograd._modes import mode
+from tensorgrad.autograd._tape import Node, check_unmodified
+from tensorgrad.dtypes import DTYPES, F32, F64, ITEMSIZES, promote
+from tensorgrad.errors import DTypeError, ShapeError, TensorgradError
+
+F = TypeVar("F", bound=Callable[..., Any])
+_new = Tensor.__new__
+_new_node = Node.__new__
+
+
+def floating(x: Any, where: str) -> Tensor:
+    """x as a contiguous float Tensor, on the tape if it was: integers become float32."""
+    t = as_tensor(x, where)
+    if t._code > F64:
+        t = t.astype(DTYPES[F32])
+    return t if t._strides is None else t.contiguous()
+
+
+# ---- unary ----------------------------------------------------------------------------------------------------------------
+
+
+def unary(
+    *,
+    saves: str | None = "x",
+    second: Callable[..., Any] | None = None,
+    integers: str = "float",
+    reference: Callable[..., Any],
+    cases: Sequence[Case] = (),
+    method: bool | str | Sequence[str] = True,
+) -> Callable[[F], F]:
+    """Declares y = f(x), element by element, with the kernels of csrc/kernels/unary_table.h under the op's name. Parameters of
+    the declared function after x (two at most) go to the kernel as numbers.
+
+    saves     What the C gradient kernel reads: "x" or "y", as its row says; None where the gradient is zero everywhere.
+    second    The derivative of f' by what is saved, as a function of it (and the parameters), in ops: it makes the gradient
+              differentiable. None where it is zero.
+    integers  What happens to integer tensors: "float" converts them, "numpy" gives them to the reference.
+    """
+
+    def declare(function: F) -> F:
+        name = function.__name__
+        kernel = UNARY[name]
+        arguments = list(inspect.signature(function).parameters.values())[1:]
+        apply_gradient = _unary_gradient(name, kernel, second)
+        saves_output = saves == "y"
+        lib_unary = lib.tg_unary
+
+        def compute(x: Tensor, p0: float, p1: float) -> Tensor:
+            y = _new(Tensor)
+            y._code = code = x._code
+            y._size = size = x._size
+            y._storage = storage = allocate(size * ITEMSIZES[code])
+            y._ptr = ptr = storage.ptr
+            y._shape = x._shape
+            y._strides = None
+            status = lib_unary(kernel, code, size, x._ptr, ptr, p0, p1)
+            if status:
+                fail(status, name, storage)
+            node = x._node
+            if node is not None and saves is not None and mode.enabled:
+                y._node = record = _new_node(Node)
+                record.seq = clock()
+                record.rule = rule
+                record.edges = (node,)
+                record.saved = (storage if saves_output else x, p0, p1)
+            else:
+                y._node = None
+            return y
+
+        def rule(gy: Tensor, node: Node) -> Sequence[Any]:
+            saved, p0, p1 = node.saved
+            if saves_output:
+                if saved.written > node.seq:
+                    check_unmodified(saved, node)
+                if gy._strides is not None:
+                    gy = gy.contiguous()
+                saved = gy._restored(saved, node)
+            elif saved._storage.written > node.seq:
+                check_unmodified(saved._storage, node)
+            return [apply_gradient(gy, saved, p0, p1)]
+
+        rule.__name__ = name
+
+        if arguments:
+            names = [a.name for a in arguments]
+            defaults = [a.default for a in arguments]
+
+            def call(x: Any, *args: Any, **params: Any) -> Tensor:
+                values = [*args, *defaults[len(args) :]]
+                for key, value in params.items():
+                    if key not in names:
+                        raise TypeError(f"{name}: unexpected keyword {key!r}; it takes {', '.join(names)}")
+                    values[names.index(key)] = value
+                if len(values) > len(names):
+                    raise TypeError(f"{name}: expected at most {len(names)} parameters after x, got {len(values)}")
+                try:
+                    p0, p1 = [float(v) for v in [*values, 0.0][:2]]
+                except (TypeError, ValueError):
+                    raise DTypeError(f"{name}: expected numbers for {', '.join(names)}, got {values}") from None
+                return compute(floating(x, name), p0, p1)
+
+        else:
+
+            def call(x: Any, /) -> Tensor:
+                try:
+                    if x._strides is None and x._code <= F64:
+                        return compute(x, 0.0, 0.0)
+                except AttributeError:
+                    x = as_tensor(x, name)
+                if x._code > F64 and integers == "numpy":
+                    return wrap_array(np.asarray(reference(x._array()), order="C"))
+                return compute(floating(x, name), 0.0, 0.0)
+
+        call = wraps(function)(call)
+        call.derivative = apply_gradient  # type: ignore[attr-defined]
+        register(
+            Op(
+                name,
+                call,
+                reference,
+                tuple(cases),
+                "unary",
+                "C",
+                saves is not None,
+                methods_of(name, method),
+                tags=frozenset({"integers"} if integers == "numpy" else ()),
+            )
+        )
+        return call  # type: ignore[return-value]
+
+    return declare
+
+
+def _unary_gradient(name: str, kernel: int, second: Callable[..., Any] | None) -> Callable[..., Tensor]:
+    """The op gx = gy * f'(s), s being f's input or output: itself differentiable."""
+    lib_gradient = lib.tg_unary_grad
+    parameters = 0 if second is None else len(inspect.signature(second).parameters) - 1
+
+    def apply(gy: Tensor, s: Tensor, p0: float, p1: float) -> Tensor:
+        if gy._strides is not None:
+            gy = gy.contiguous()
+        gx = _new(Tensor)
+        gx._code = code = gy._code
+        gx._size = size = gy._size
+        gx._storage = storage = allocate(size * ITEMSIZES[code])
+        gx._ptr = ptr = storage.ptr
+        gx._shape = gy._shape
+        gx._strides = None
+        status = lib_gradient(kernel, code, size, gy._ptr, s._ptr, ptr, p0, p1)
+        if status:
+            fail(status, name, storage)
+        gx._node = None
+        if mode.enabled and (gy._node is not None or s._node is not None):
+            gx._node = node = _new_node(Node)
+            node.seq = clock()
+            node.rule = rule
+            node.edges = (gy._node, s._node)
+            node.saved = (gy, s, p0, p1)
+        return gx
+
+    def rule(g: Tensor, node: Node) -> Sequence[Any]:
+        gy, s, p0, p1 = node.saved
+        check_unmodified(gy._storage, node)
+        check_unmodified(s._storage, node)
+        by_gy, by_s = node.edges
+        return [
+            None if by_gy is None else apply(g, s, p0, p1),
+            None if by_s is None or second is None else g * gy * second(s, *(p0, p1)[:parameters]),
+        ]
+
+    rule.__name__ = name + "_gradient"
+    return apply
+
+
+# ---- binary ---------------------------------------------------------------------------------------------------------------
+
+_scalars: dict[tuple[float, int], Tensor] = {}
+_MAX_SCALARS = 1024
+
+
+def scalar(value: float, code: int) -> Tensor:
+    """A number as a tensor without axes; those in use are kept."""
+    key = (value, code)
+    t = _scalars.get(key)
+    if t is None:
+        t = full_raw((), 1, code, value)
+        if value == 0.0 and copysign(1.0, value) < 0:  # -0.0 would be found as 0.0
+            return t
+        if len(_scalars) >= _MAX_SCALARS:
+            _scalars.clear()
+        _scalars[key] = t
+    return t
+
+
+def operands(a: Any, b: Any, where: str) -> tuple[Tensor, Tensor]:
+    """Both as Tensors of one dtype, by the promotion rule; a Python number takes the other's dtype."""
+    a_is_number = isinstance(a, (int, float))
+    b_is_number = isinstance(b, (int, float))
+    if b_is_number and not a_is_number:
+        a = as_tensor(a, where)
+        return _with_number(a, b)
+    if a_is_number and not b_is_number:
+        b, a = _with_number(as_tensor(b, where), a)
+        return a, b
+    a, b = as_tensor(a, where), as_tensor(b, where)
+    if a._code != b._code:
+        code = promote(a._code, b._code)
+        a = a if a._code == code else a.astype(DTYPES[code])
+        b = b if b._code == code else b.astype(DTYPES[code])
+    return a, b
+
+
+def _with_number(t: Tensor, number: float) -> tuple[Tensor, Tensor]:
+    if t._code <= F64:
+        try:
+            return t, scalar(float(number), t._code)
+        except OverflowError:
+            raise DTypeError(f"a number of {len(str(number))} digits does not fit {t.dtype}") from None
+    if isinstance(number, float):
+        return t.astype(DTYPES[F32]), scalar(number, F32)
+    try:
+        array = np.result_type(t.dtype, number).type(number) if isinstance(number, bool) else t.dtype.type(number)
+    except OverflowError:
+        raise DTypeError(f"the number {number} does not fit {t.dtype}") from None
+    if t.dtype == bool and not isinstance(number, bool):
+        t, array = t.astype("int64"), np.int64(number)
+    return t, as_tensor(array, "number")
+
+
+def binary(
+    *,
+    gradient: tuple[Callable[..., Any], Callable[..., Any]],
+    saves: tuple[str, str] = ("", ""),
+    reference: Callable[..., Any],
+    kernel: str = "",
+    integers: str = "numpy",
+    cases: Sequence[Case] = (),
+    method: bool | str | Sequence[str] = True,
+) -> Callable[[F], F]:
+    """Declares y = f(a, b) with broadcasting, with the kernel of csrc/kernels/binary_table.h under the op's name, or `kernel`.
+
+    gradient  (gy, y, a, b) -> ga and (gy, y, a, b) -> gb, in ops, each called only where wanted; y is None unless saved. The
+              engine sums over broadcast axes.
+    saves     Which of a, b, y each of the two gradients reads, e.g. ("b", "a b"); what is not saved arrives as None.
+    integers  "numpy" gives integer tensors to the reference, "float" converts them.
+    """
+
+    def declare(function: F) -> F:
+        name = function.__name__
+        kernel_id = BINARY[kernel or name]
+        lib_binary = lib.tg_binary
+        by_a, by_b = gradient
+        a_for_a, b_for_a, y_for_a = (letter in saves[0] for letter in "aby")
+        a_for_b, b_for_b, y_for_b = (letter in saves[1] for letter in "aby")
+
+        def call(a: Any, b: Any, /) -> Tensor:
+            try:
+                code = a._code
+                if b.__class__ is float and code <= F64:
+                    b = scalar(b, code)
+                if code != b._code or code > F64:
+                    return mixed(a, b)
+                shape = a._shape
+                if shape == b._shape and a._strides is None and b._strides is None:
+                    layout = NULL
+                    size = a._size
+                else:
+                    shape, layout = broadcast_layout(name, (shape, a._strides), (b._shape, b._strides))
+                    size = 1
+                    for n in shape:
+                        size *= n
+            except AttributeError:
+                return mixed(a, b)
+            y = _new(Tensor)
+            y._storage = storage = allocate(size * ITEMSIZES[code])
+            y._ptr = ptr = storage.ptr
+            y._shape = shape
+            y._strides = None
+            y._size = size
+            y._code = code
+            status = lib_binary(kernel_id, code, size, a._ptr, b._ptr, ptr, layout)
+            if status:
+                fail(status, name, storage)
+            node_a = a._node
+            node_b = b._node
+            if (node_a is not None or node_b is not None) and mode.enabled:
+                y._node = record = _new_node(Node)
+                record.seq = clock()
+                record.rule = rule
+                record.edges = (node_a, node_b)
+                record.saved = (
+                    a if (a_for_a and node_a is not None) or (a_for_b and node_b is not None) else None,
+                    b if (b_for_a and node_a is not None) or (b_for_b and node_b is not None) else None,
+                    storage if (y_for_a and node_a is not None) or (y_for_b and node_b is not None) else None,
+                    None if layout is NULL else (a._shape, b._shape),
+                )
+            else:
+                y._node = None
+            return y
+
+        def mixed(a: Any, b: Any) -> Tensor:
+            a, b = operands(a, b, name)
+            if a._code > F64:
+                if integers == "float":
+                    return call(a.astype(DTYPES[F32]), b.astype(DTYPES[F32]))
+                try:
+                    return wrap_array(np.asarray(reference(a._array(), b._array()), order="C"))
+                except ValueError as error:
+                    raise ShapeError(f"{name}: {error}") from None
+            if a._code != b._code:
+                raise TensorgradError(f"{name}: operands of {a.dtype} and {b.dtype} were not unified")
+            return call(a, b)
+
+        def rule(gy: Tensor, node: Node) -> Sequence[Any]:
+            a, b, storage, shapes = node.saved
+            if a is not None and a._storage.written > node.seq:
+                check_unmodified(a._storage, node)
+            if b is not None and b._storage.written > node.seq:
+                check_unmodified(b._storage, node)
+            y = None
+            if storage is not None:
+                check_unmodified(storage, node)
+                y = gy.contiguous()._restored(storage, node)
+            edge_a, edge_b = node.edges
+            ga = None if edge_a is None else by_a(gy, y, a, b)
+            gb = None if edge_b is None else by_b(gy, y, a, b)
+            if shapes is not None:
+                if ga is not None:
+                    ga = un_broadcast(ga, shapes[0])
+                if gb is not None:
+                    gb = un_broadcast(gb, shapes[1])
+            return [ga, gb]
+
+        rule.__name__ = name
+        call = wraps(function)(call)
+        register(
+            Op(
+                name,
+                call,
+                reference,
+                tuple(cases),
+                "binary",
+                "C",
+                True,
+                methods_of(name, method),
+                tags=frozenset({"integers"} if integers == "numpy" else ()),
+            )
+        )
+        return call  # type: ignore[return-value]
+
+    return declare
+
+
+__all__ = ["Storage", "binary", "floating", "operands", "scalar", "unary"]

@@ -1,0 +1,291 @@
+"""Functions of two tensors with broadcasting, comparisons, and choice between tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tensorgrad._native import NULL, broadcast_layout, fail, lib
+from tensorgrad._tensor import Tensor, as_tensor, empty_raw, wrap_array
+from tensorgrad.autograd import Case, composite, op
+from tensorgrad.dtypes import BOOL, DTYPES, F32, F64, promote
+from tensorgrad.errors import DTypeError, ShapeError
+from tensorgrad.ops import elementwise as ew
+from tensorgrad.ops._elementwise import binary, operands, scalar
+
+PAIRS = (((3, 4), (3, 4)), ((3, 4), (4,)), ((3, 1), (1, 4)), ((), (2, 3)), ((2, 1, 4), (3, 1)), ((0, 3), (3,)), ((), ()))
+
+
+def cases(**params: Any) -> tuple[Case, ...]:
+    return tuple(Case(a, b, **params) for a, b in PAIRS)
+
+
+@binary(
+    gradient=(lambda gy, y, a, b: gy, lambda gy, y, a, b: gy),
+    reference=np.add,
+    cases=cases(),
+    method=("add", "__add__", "__radd__"),
+)
+def add(a: Tensor | float, b: Tensor | float, /) -> Tensor:
+    """a + b. a, b: shapes that broadcast, any dtypes. Returns the broadcast shape. Raises ShapeError.
+
+    >>> import tensorgrad
+    >>> tensorgrad.add(tensorgrad.ones(2), 1.0)
+    tensor([2., 2.])
+    """
+    ...
+
+
+@binary(
+    gradient=(lambda gy, y, a, b: gy, lambda gy, y, a, b: -gy),
+    reference=np.subtract,
+    cases=cases(),
+    method=("sub", "subtract", "__sub__"),
+)
+def sub(a: Tensor | float, b: Tensor | float, /) -> Tensor:
+    """a - b. a, b: shapes that broadcast, any numeric dtypes. Returns the broadcast shape. Raises ShapeError.
+
+    >>> import tensorgrad
+    >>> tensorgrad.sub(tensorgrad.ones(2), 1.0)
+    tensor([0., 0.])
+    """
+    ...
+
+
+@binary(
+    gradient=(lambda gy, y, a, b: gy * b, lambda gy, y, a, b: gy * a),
+    saves=("b", "a"),
+    reference=np.multiply,
+    cases=cases(),
+    method=("mul", "multiply", "__mul__", "__rmul__"),
+)
+def mul(a: Tensor | float, b: Tensor | float, /) -> Tensor:
+    """a * b. a, b: shapes that broadcast, any dtypes. Returns the broadcast shape. Raises ShapeError.
+
+    >>> import tensorgrad
+    >>> tensorgrad.mul(tensorgrad.ones(2), 3.0)
+    tensor([3., 3.])
+    """
+    ...
+
+
+@binary(
+    gradient=(lambda gy, y, a, b: gy / b, lambda gy, y, a, b: -(gy * a) / (b * b)),
+    saves=("b", "a b"),
+    reference=np.true_divide,
+    integers="float",
+    cases=cases(low=0.5, high=2.0),
+    method=("div", "divide", "__truediv__"),
+)
+def div(a: Tensor | float, b: Tensor | float, /) -> Tensor:
+    """a / b by IEEE: x/0 is inf, 0/0 NaN; integers become float32. a, b: shapes that broadcast. Returns the broadcast shape.
+
+    >>> import tensorgrad
+    >>> tensorgrad.div(tensorgrad.ones(2), 4.0)
+    tensor([0.25, 0.25])
+    """
+    ...
+
+
+def _share(gy: Tensor, wins: Tensor, ties: Tensor) -> Tensor:
+    """The part of gy that goes to the winner; a tie is halved."""
+    return gy * (wins.astype(gy.dtype) + ties.astype(gy.dtype) * 0.5)
+
+
+@binary(
+    gradient=(lambda gy, y, a, b: _share(gy, a > b, a == b), lambda gy, y, a, b: _share(gy, b > a, a == b)),
+    saves=("a b", "a b"),
+    reference=np.maximum,
+    cases=cases(),
+)
+def maximum(a: Tensor | float, b: Tensor | float, /) -> Tensor:
+    """The larger of a and b; NaN if either is. A tie's gradient is halved. a, b: shapes that broadcast. Returns that shape.
+
+    >>> import tensorgrad
+    >>> tensorgrad.maximum(tensorgrad.tensor([1.0, 3.0]), 2.0)
+    tensor([2., 3.])
+    """
+    ...
+
+
+@binary(
+    gradient=(lambda gy, y, a, b: _share(gy, a < b, a == b), lambda gy, y, a, b: _share(gy, b < a, a == b)),
+    saves=("a b", "a b"),
+    reference=np.minimum,
+    cases=cases(),
+)
+def minimum(a: Tensor | float, b: Tensor | float, /) -> Tensor:
+    """The smaller of a and b; NaN if either is. A tie's gradient is halved. a, b: shapes that broadcast. Returns that shape.
+
+    >>> import tensorgrad
+    >>> tensorgrad.minimum(tensorgrad.tensor([1.0, 3.0]), 2.0)
+    tensor([1., 2.])
+    """
+    ...
+
+
+def _pow_by_exponent(gy: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    # d/db a^b = a^b log a; where a is 0 the limit is 0 for b > 0
+    return where(a == 0.0, where(b > 0.0, 0.0, gy * y * ew.log(a)), gy * y * ew.log(where(a == 0.0, 1.0, a)))
+
+
+@binary(
+    gradient=(lambda gy, y, a, b: where(b == 0.0, 0.0, gy * b * pow(a, b - 1.0)), _pow_by_exponent),
+    saves=("a b", "a b y"),
+    kernel="pow",
+    reference=np.power,
+    cases=cases(low=0.5, high=2.0),
+    method=False,
+)
+def pow_tensors(a: Tensor | float, b: Tensor | float, /) -> Tensor:
+    """a to the power b, both tensors. a, b: shapes that broadcast. Returns that shape.
+
+    >>> import tensorgrad
+    >>> tensorgrad.pow_tensors(tensorgrad.tensor([2.0]), tensorgrad.tensor([3.0]))
+    tensor([8.])
+    """
+    ...
+
+
+@composite(
+    reference=np.power,
+    cases=cases(low=0.5, high=2.0),
+    method=("pow", "__pow__"),
+)
+def pow(a: Tensor | float, b: Tensor | float, /) -> Tensor:
+    """a to the power b; 0^0 is 1, a negative base to a power that is no integer NaN. a, b: shapes that broadcast, or numbers.
+    Returns the broadcast shape.
+
+    >>> import tensorgrad
+    >>> tensorgrad.pow(tensorgrad.tensor([2.0, 3.0]), 2)
+    tensor([4., 9.])
+    """
+    if isinstance(b, (int, float)) and isinstance(a, Tensor) and a._code <= F64:
+        special = _POWERS.get(b)
+        return special(a) if special else ew.power(a, b)
+    return pow_tensors(a, b)
+
+
+_POWERS = {2: ew.square, 0.5: ew.sqrt, -1: ew.reciprocal, -0.5: ew.rsqrt, 1: lambda a: a * 1.0}
+
+Tensor.__rsub__ = lambda self, other: sub(other, self)  # type: ignore[attr-defined]
+Tensor.__rtruediv__ = lambda self, other: div(other, self)  # type: ignore[attr-defined]
+Tensor.__rpow__ = lambda self, other: pow(other, self)  # type: ignore[attr-defined]
+
+
+# ---- comparisons and choice -----------------------------------------------------------------------------------------------
+
+
+def _comparison(name: str, ufunc: np.ufunc, symbol: str, method: tuple[str, ...]) -> Any:
+    def compare(a: Tensor | float, b: Tensor | float, /) -> Tensor:
+        try:
+            a, b = operands(a, b, name)
+        except DTypeError:
+            if name in ("equal", "not_equal") and not hasattr(b, "__array__"):
+                return NotImplemented
+            raise
+        try:
+            return wrap_array(np.asarray(ufunc(a._array(), b._array())))
+        except ValueError:
+            raise ShapeError(f"{name}: expected shapes that broadcast, got {a._shape} and {b._shape}") from None
+
+    compare.__name__ = compare.__qualname__ = name
+    compare.__doc__ = f"""a {symbol} b, element by element. a, b: shapes that broadcast. Returns that shape, bool. No gradient.
+
+    >>> import tensorgrad
+    >>> tensorgrad.{name}(tensorgrad.tensor([1.0, 2.0]), 2.0)
+    tensor({np.array2string(ufunc(np.array([1.0, 2.0]), 2.0), separator=", ")})
+    """
+    compare.__module__ = __name__
+    return composite(reference=ufunc, cases=cases(), method=method, differentiable=False)(compare)
+
+
+equal = _comparison("equal", np.equal, "==", ("__eq__",))
+not_equal = _comparison("not_equal", np.not_equal, "!=", ("__ne__",))
+less = _comparison("less", np.less, "<", ("__lt__",))
+less_equal = _comparison("less_equal", np.less_equal, "<=", ("__le__",))
+greater = _comparison("greater", np.greater, ">", ("__gt__",))
+greater_equal = _comparison("greater_equal", np.greater_equal, ">=", ("__ge__",))
+
+
+@op(
+    gradient=(
+        None,
+        lambda gy, y, condition, a, b: where(condition, gy, 0.0),
+        lambda gy, y, condition, a, b: where(condition, 0.0, gy),
+    ),
+    saves=("condition",),
+    reference=np.where,
+    cases=(
+        Case(np.array([[True, False], [False, True]]), (2, 2), (2, 2)),
+        Case(np.array([True, False, True]), (2, 3), ()),
+        Case(np.array([[True], [False]]), (3,), (2, 1)),
+    ),
+    method=False,
+)
+def where(condition: Tensor, a: Tensor, b: Tensor, /) -> Tensor:
+    """a where the condition holds, else b. condition: bool; a, b: any dtype; shapes that broadcast. Returns that shape.
+
+    >>> import tensorgrad
+    >>> tensorgrad.where(tensorgrad.tensor([True, False]), 1.0, 2.0)
+    tensor([1., 2.])
+    """
+    if condition._code != BOOL:
+        raise DTypeError(f"where: expected a condition of bool, got {condition.dtype}")
+    code = promote(a._code, b._code)
+    # a number became a tensor without axes: the other side decides the dtype
+    if a._shape == () and b._shape != () and b._code <= F64:
+        code = b._code
+    elif b._shape == () and a._shape != () and a._code <= F64:
+        code = a._code
+    a = a if a._code == code else a.astype(DTYPES[code])
+    b = b if b._code == code else b.astype(DTYPES[code])
+    if code > F64:
+        return wrap_array(np.where(condition._array(), a._array(), b._array()))
+    shape, layout = broadcast_layout(
+        "where", (condition._shape, condition._strides), (a._shape, a._strides), (b._shape, b._strides)
+    )
+    size = 1
+    for n in shape:
+        size *= n
+    y = empty_raw(shape, size, code)
+    if condition._shape == a._shape == b._shape == shape and condition._strides is a._strides is b._strides is None:
+        layout = NULL
+    status = lib.tg_where(code, size, condition._ptr, a._ptr, b._ptr, y._ptr, layout)
+    if status:
+        fail(status, "where", y._storage)
+    return y
+
+
+@composite(
+    reference=lambda x, min=None, max=None: np.clip(x, min, max),
+    cases=(Case((3, 4), avoid=[-1.0, 1.0], min=-1.0, max=1.0), Case((5,), avoid=[0.5], max=0.5), Case((2, 0), min=0.0)),
+    method=("clip", "clamp"),
+)
+def clip(x: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    """x limited to [min, max]; None means no limit. Outside, and not on the edges, the gradient is 0. x: (...), limits that
+    broadcast. Returns (...).
+
+    >>> import tensorgrad
+    >>> tensorgrad.clip(tensorgrad.tensor([-2.0, 0.5, 2.0]), -1.0, 1.0)
+    tensor([-1. ,  0.5,  1. ])
+    """
+    x = as_tensor(x, "clip")
+    y = x
+    if min is not None:
+        y = where(y < min, _limit(min, x), y)
+    if max is not None:
+        y = where(y > max, _limit(max, x), y)
+    return y
+
+
+def _limit(value: Any, x: Tensor) -> Tensor:
+    return value if isinstance(value, Tensor) else scalar(float(value), x._code if x._code <= F64 else F32)
+
+
+
+__all__ = [
+    "add", "clip", "div", "equal", "greater", "greater_equal", "less", "less_equal", "maximum",
+    "minimum", "mul", "not_equal", "pow", "pow_tensors", "sub", "where",
+]  # fmt: skip

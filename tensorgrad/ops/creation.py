@@ -1,0 +1,215 @@
+"""Making tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tensorgrad._tensor import Tensor, as_tensor, empty_raw, from_data, full_raw, wrap_array
+from tensorgrad.dtypes import CODES, DTYPES, F32, INT64, ITEMSIZES, code_of
+from tensorgrad.errors import ArgumentError, DTypeError
+from tensorgrad.shapes import as_shape, checked_size
+
+
+def tensor(data: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tensor:
+    """A new Tensor with a copy of `data`: a number, nested sequences, a NumPy array, a Tensor.
+
+    Python floats become float32, integers int64; arrays keep their dtype. Raises ShapeError for ragged sequences, DTypeError for
+    what is no number.
+
+    >>> import tensorgrad
+    >>> tensorgrad.tensor([[1, 2], [3, 4]], dtype=float)
+    tensor([[1., 2.],
+            [3., 4.]])
+    """
+    return _leaf(from_data(data, dtype, "tensor"), requires_grad)
+
+
+def _leaf(t: Tensor, requires_grad: bool) -> Tensor:
+    return t.requires_grad_() if requires_grad else t
+
+
+def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
+    """A Tensor of the array's memory, without a copy: writes to one are seen in the other. Raises DTypeError for a dtype that
+    tensors cannot hold, ArgumentError for memory that cannot be shared (read-only, unaligned, steps of part of an element).
+
+    >>> import numpy as np, tensorgrad
+    >>> a = np.zeros(2, dtype=np.float32)
+    >>> t = tensorgrad.from_numpy(a)
+    >>> a[0] = 5
+    >>> t
+    tensor([5., 0.])
+    """
+    if not isinstance(array, np.ndarray):
+        raise DTypeError(f"from_numpy: expected a NumPy array, got {type(array).__name__}")
+    if array.dtype not in CODES or not array.dtype.isnative:
+        raise DTypeError(f"from_numpy: expected one of {', '.join(d.name for d in DTYPES)}, got {array.dtype}")
+    if not array.flags.writeable or not array.flags.aligned or any(s % array.itemsize for s in array.strides):
+        raise ArgumentError(
+            "from_numpy: the array is read-only, unaligned or steps by parts of elements; tensorgrad.tensor(array) copies it"
+        )
+    checked_size(array.shape, array.itemsize, "from_numpy")
+    return wrap_array(array)
+
+
+def asarray(data: Any, dtype: Any = None, *, copy: bool | None = None) -> Tensor:
+    """`data` as a Tensor: itself if it is one, an array without a copy where its layout allows it. copy: True always copies,
+    False raises ArgumentError where a copy is needed.
+
+    >>> import tensorgrad
+    >>> tensorgrad.asarray([1.0, 2.0])
+    tensor([1., 2.])
+    """
+    if copy:
+        return tensor(data, dtype)
+    if isinstance(data, np.ndarray) and not data.flags.writeable:
+        result = from_data(data, dtype, "asarray")
+    else:
+        result = as_tensor(data, "asarray")
+        if dtype is not None and code_of(dtype, "asarray") != result._code:
+            result = result.astype(dtype)
+    shares = result is data or (isinstance(data, np.ndarray) and np.shares_memory(result.detach()._array(), data))
+    if copy is False and not shares:
+        raise ArgumentError("asarray: the data cannot be used without a copy (copy=False)")
+    return result
+
+
+def _made(shape: Any, dtype: Any, where: str) -> tuple[tuple[int, ...], int, int]:
+    result = as_shape(shape, where)
+    code = F32 if dtype is None else code_of(dtype, where)
+    return result, checked_size(result, ITEMSIZES[code], where), code
+
+
+def empty(shape: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tensor:
+    """A tensor with undefined elements. shape: an integer or integers; dtype: float32 by default.
+
+    >>> import tensorgrad
+    >>> tensorgrad.empty((2, 3)).shape
+    (2, 3)
+    """
+    t = empty_raw(*_made(shape, dtype, "empty"))
+    if not t._ptr:
+        t._array()  # raises OutOfMemoryError
+    return _leaf(t, requires_grad)
+
+
+def full(shape: Any, value: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tensor:
+    """A tensor with every element `value`. dtype: by default that of the value (a Python float: float32).
+
+    >>> import tensorgrad
+    >>> tensorgrad.full((2,), 7.0)
+    tensor([7., 7.])
+    """
+    if dtype is None:
+        dtype = from_data(value, None, "full").dtype
+    return _leaf(full_raw(*_made(shape, dtype, "full"), value), requires_grad)
+
+
+def zeros(shape: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tensor:
+    """A tensor of zeros. shape: an integer or integers; dtype: float32 by default.
+
+    >>> import tensorgrad
+    >>> tensorgrad.zeros(2)
+    tensor([0., 0.])
+    """
+    return _leaf(full_raw(*_made(shape, dtype, "zeros"), 0), requires_grad)
+
+
+def ones(shape: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tensor:
+    """A tensor of ones. shape: an integer or integers; dtype: float32 by default.
+
+    >>> import tensorgrad
+    >>> tensorgrad.ones(2)
+    tensor([1., 1.])
+    """
+    return _leaf(full_raw(*_made(shape, dtype, "ones"), 1), requires_grad)
+
+
+def empty_like(x: Tensor, dtype: Any = None) -> Tensor:
+    """A tensor of x's shape, and its dtype by default, with undefined elements.
+
+    >>> import tensorgrad
+    >>> tensorgrad.empty_like(tensorgrad.zeros(3)).shape
+    (3,)
+    """
+    return empty(x._shape, x.dtype if dtype is None else dtype)
+
+
+def full_like(x: Tensor, value: Any, dtype: Any = None) -> Tensor:
+    """A tensor of x's shape, and its dtype by default, with every element `value`.
+
+    >>> import tensorgrad
+    >>> tensorgrad.full_like(tensorgrad.zeros(2), 3)
+    tensor([3., 3.])
+    """
+    return full(x._shape, value, x.dtype if dtype is None else dtype)
+
+
+def zeros_like(x: Tensor, dtype: Any = None) -> Tensor:
+    """Zeros of x's shape, and its dtype by default.
+
+    >>> import tensorgrad
+    >>> tensorgrad.zeros_like(tensorgrad.ones(2))
+    tensor([0., 0.])
+    """
+    return full_like(x, 0, dtype)
+
+
+def ones_like(x: Tensor, dtype: Any = None) -> Tensor:
+    """Ones of x's shape, and its dtype by default.
+
+    >>> import tensorgrad
+    >>> tensorgrad.ones_like(tensorgrad.zeros(2))
+    tensor([1., 1.])
+    """
+    return full_like(x, 1, dtype)
+
+
+def arange(start: float, stop: float | None = None, step: float = 1, dtype: Any = None) -> Tensor:
+    """Numbers from start (inclusive; 0 if only one bound is given) to stop (exclusive). Integers give int64, floats float32.
+
+    >>> import tensorgrad
+    >>> tensorgrad.arange(1, 7, 2)
+    tensor([1, 3, 5])
+    """
+    if step == 0:
+        raise ArgumentError("arange: expected a step other than 0")
+    first, last = (0, start) if stop is None else (start, stop)
+    if dtype is None:
+        dtype = DTYPES[INT64 if all(isinstance(v, (int, np.integer)) for v in (first, last, step)) else F32]
+    code = code_of(dtype, "arange")
+    steps = (last - first) / step
+    if not steps < 2**60 or steps != steps:
+        raise ArgumentError(f"arange: cannot count from {first} to {last} by {step}")
+    checked_size((max(int(steps), 0),), ITEMSIZES[code], "arange")
+    return wrap_array(np.arange(first, last, step, dtype=DTYPES[code]))
+
+
+def linspace(start: float, stop: float, num: int, dtype: Any = None, *, endpoint: bool = True) -> Tensor:
+    """`num` evenly spaced numbers from start to stop. dtype: float32 by default.
+
+    >>> import tensorgrad
+    >>> tensorgrad.linspace(0, 1, 5)
+    tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
+    """
+    _, _, code = _made(num, dtype, "linspace")
+    return wrap_array(np.linspace(start, stop, num, endpoint=endpoint, dtype=DTYPES[code]))
+
+
+def eye(rows: int, columns: int | None = None, dtype: Any = None) -> Tensor:
+    """The identity matrix. Returns (rows, columns), float32 by default.
+
+    >>> import tensorgrad
+    >>> tensorgrad.eye(2)
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    shape, _, code = _made((rows, rows if columns is None else columns), dtype, "eye")
+    return wrap_array(np.eye(*shape, dtype=DTYPES[code]))
+
+
+__all__ = [
+    "arange", "asarray", "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "linspace", "ones", "ones_like",
+    "tensor", "zeros", "zeros_like",
+]  # fmt: skip

@@ -1,0 +1,97 @@
+"""Writing in place: `x += y`, `add_`, `fill_` and their kind.
+
+Recorded, an in-place operation takes the tape's place of the out-of-place one; every write is noted on the memory, so that a
+backward that needed the old values says so instead of giving a wrong gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tensorgrad._native import BINARY, NULL, fail, lib
+from tensorgrad._tensor import Tensor, as_tensor, copy_into
+from tensorgrad.autograd._modes import mode
+from tensorgrad.dtypes import F64
+from tensorgrad.errors import DTypeError, ShapeError
+from tensorgrad.ops import arithmetic
+from tensorgrad.ops.shaping import broadcast_to
+
+
+def _update(x: Tensor, result: Tensor, where: str) -> Tensor:
+    """Moves `result` into x's memory and x to its place on the tape."""
+    if result._shape != x._shape:
+        raise ShapeError(f"{where}: expected a result of shape {x._shape} in place, got {result._shape}")
+    if result._code != x._code:
+        raise DTypeError(f"{where}: expected a result of {x.dtype} in place, got {result.dtype}")
+    before = x._node
+    if before is None:
+        x._node = result._node  # what _writable judges
+    try:
+        x._writable(where)
+    except Exception:
+        x._node = before
+        raise
+    copy_into(x, result, where)
+    if result._node is not None:
+        x._node = result._node
+        x._node.seq = x._storage.written  # recorded at the time of the write, so that it may have saved x's new values
+    return x
+
+
+def _in_place(name: str) -> Callable[[Tensor, Any], Tensor]:
+    function = getattr(arithmetic, name)
+    kernel = BINARY[name]
+
+    def write(self: Tensor, other: Any) -> Tensor:
+        if (
+            isinstance(other, Tensor)
+            and other._shape == self._shape
+            and other._code == self._code <= F64
+            and self._strides is other._strides is None
+            and not (mode.enabled and (self._node is not None or other._node is not None))
+        ):
+            self._writable(f"{name}_")
+            status = lib.tg_binary(kernel, self._code, self._size, self._ptr, other._ptr, self._ptr, NULL)
+            if status:
+                fail(status, f"{name}_")
+            return self
+        return _update(self, function(self, other), f"{name}_")
+
+    write.__name__ = write.__qualname__ = f"{name}_"
+    write.__doc__ = f"`{name}` in place: self becomes {name}(self, other), which must have its shape and dtype. Returns self."
+    return write
+
+
+for _name, _operators in (("add", "__iadd__"), ("sub", "__isub__"), ("mul", "__imul__"), ("div", "__itruediv__")):
+    _method = _in_place(_name)
+    setattr(Tensor, f"{_name}_", _method)
+    setattr(Tensor, _operators, _method)
+
+
+def copy_(self: Tensor, source: Any) -> Tensor:
+    """Every element becomes that of `source`, broadcast and converted. Returns self."""
+    source = as_tensor(source, "copy_")
+    if source._code != self._code:
+        source = source.astype(self.dtype)
+    if source._storage is self._storage:
+        source = source.copy()
+    return _update(self, broadcast_to(source, self._shape), "copy_")
+
+
+def fill_(self: Tensor, value: float) -> Tensor:
+    """Every element becomes `value`. Returns self."""
+    self._writable("fill_")
+    self._array().fill(value)
+    if mode.enabled and not self.is_leaf:
+        self._node = None  # constant from here on
+    return self
+
+
+def zero_(self: Tensor) -> Tensor:
+    """Every element becomes 0. Returns self."""
+    return fill_(self, 0)
+
+
+for _method in (copy_, fill_, zero_):
+    setattr(Tensor, _method.__name__, _method)

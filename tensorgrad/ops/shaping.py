@@ -1,0 +1,367 @@
+"""Shapes, views and copies. A view shares its tensor's memory; its gradient goes back by the opposite view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tensorgrad._tensor import Tensor, as_tensor, copy_into, copy_raw, empty_raw, view
+from tensorgrad.autograd import Case, composite, op
+from tensorgrad.dtypes import ITEMSIZES, code_of
+from tensorgrad.errors import DTypeError, ShapeError
+from tensorgrad.shapes import (
+    Shape,
+    as_shape,
+    broadcast_shapes,
+    broadcast_strides,
+    checked_size,
+    contiguous_strides,
+    infer_reshape,
+    normalize_axes,
+    normalize_axis,
+    view_strides,
+)
+
+
+@op(
+    gradient=lambda gy, y, x, shape: reshape(gy, x.shape),
+    reference=np.reshape,
+    cases=(Case((3, 4), shape=(2, 6)), Case((2, 3, 4), shape=(-1, 4)), Case((1,), shape=()), Case((0, 3), shape=(3, 0))),
+    method=False,
+)
+def reshape(x: Tensor, shape: Any) -> Tensor:
+    """The same elements in another shape: a view where strides allow, else a copy. shape: integers, one of them may be -1.
+    Raises ShapeError if the sizes differ.
+
+    >>> import tensorgrad
+    >>> tensorgrad.reshape(tensorgrad.arange(6), (2, -1))
+    tensor([[0, 1, 2],
+            [3, 4, 5]])
+    """
+    target = infer_reshape(x._shape, x._size, shape, "reshape")
+    if x._strides is None:
+        return view(x, target, None, 0)
+    strides = view_strides(x._shape, x._strides, target)
+    return view(copy_raw(x), target, None, 0) if strides is None else view(x, target, strides, 0)
+
+
+def _reshape_method(self: Tensor, *shape: Any) -> Tensor:
+    """`t.reshape(2, 3)` or `t.reshape((2, 3))`: see `tensorgrad.reshape`."""
+    return reshape(self, shape[0] if len(shape) == 1 else shape)
+
+
+Tensor.reshape = Tensor.view = _reshape_method  # type: ignore[attr-defined]
+
+
+@composite(
+    reference=lambda x, start_axis=0, end_axis=-1: x.reshape(
+        *x.shape[:start_axis], -1, *(x.shape[end_axis + 1 :] if end_axis != -1 else ())
+    ),
+    cases=(Case((2, 3, 4)), Case((2, 3, 4), start_axis=1), Case((2, 3, 4), start_axis=0, end_axis=1)),
+)
+def flatten(x: Tensor, start_axis: int = 0, end_axis: int = -1) -> Tensor:
+    """The axes from start_axis to end_axis merged into one. x: (...).
+
+    >>> import tensorgrad
+    >>> tensorgrad.flatten(tensorgrad.zeros((2, 3, 4)), 1).shape
+    (2, 12)
+    """
+    if not x._shape:
+        return reshape(x, (1,))
+    start = normalize_axis(start_axis, len(x._shape), "flatten")
+    end = normalize_axis(end_axis, len(x._shape), "flatten")
+    if end < start:
+        raise ShapeError(f"flatten: expected start_axis <= end_axis, got {start_axis} and {end_axis}")
+    merged = 1
+    for n in x._shape[start : end + 1]:
+        merged *= n
+    return reshape(x, x._shape[:start] + (merged,) + x._shape[end + 1 :])
+
+
+def _inverse(axes: Sequence[int]) -> tuple[int, ...]:
+    result = [0] * len(axes)
+    for i, axis in enumerate(axes):
+        result[axis] = i
+    return tuple(result)
+
+
+@op(
+    gradient=lambda gy, y, x, axes: permute_dims(gy, _inverse([a % len(axes) for a in axes])),
+    reference=np.transpose,
+    cases=(Case((2, 3, 4), axes=(2, 0, 1)), Case((3, 4), axes=(1, 0)), Case((2, 3), axes=(0, -1))),
+)
+def permute_dims(x: Tensor, axes: Sequence[int]) -> Tensor:
+    """The axes in another order: axis i of the result is axis axes[i] of x. A view. Raises ShapeError unless axes is a permutation.
+
+    >>> import tensorgrad
+    >>> tensorgrad.permute_dims(tensorgrad.zeros((2, 3, 4)), (2, 0, 1)).shape
+    (4, 2, 3)
+    """
+    ndim = len(x._shape)
+    order = [normalize_axis(axis, ndim, "permute_dims") for axis in axes]
+    if sorted(order) != list(range(ndim)):
+        raise ShapeError(f"permute_dims: expected a permutation of {ndim} axes, got {tuple(axes)}")
+    strides = x.strides
+    return view(x, tuple(x._shape[a] for a in order), tuple(strides[a] for a in order), 0)
+
+
+@op(
+    gradient=lambda gy, y, x: matrix_transpose(gy),
+    reference=lambda x: np.swapaxes(x, -1, -2),
+    cases=(Case((3, 4)), Case((2, 3, 4)), Case((0, 3))),
+)
+def matrix_transpose(x: Tensor) -> Tensor:
+    """The last two axes swapped: a view. x: (..., m, n). Returns (..., n, m). Also `x.mT`.
+
+    >>> import tensorgrad
+    >>> tensorgrad.zeros((2, 3, 4)).mT.shape
+    (2, 4, 3)
+    """
+    shape = x._shape
+    if len(shape) < 2:
+        raise ShapeError(f"matrix_transpose: expected at least 2 axes, got shape {shape}")
+    strides = x._strides or contiguous_strides(shape)
+    return view(x, (*shape[:-2], shape[-1], shape[-2]), (*strides[:-2], strides[-1], strides[-2]), 0)
+
+
+@composite(
+    reference=np.transpose,
+    cases=(Case((3, 4)), Case((2, 3, 4)), Case((2, 3, 4), axes=(1, 0, 2)), Case((5,))),
+)
+def transpose(x: Tensor, axes: Sequence[int] | None = None) -> Tensor:
+    """The axes reversed, or in the order given, as in NumPy: a view. Also `x.T`. (torch's transpose(i, j) is `swapaxes`.)
+
+    >>> import tensorgrad
+    >>> tensorgrad.transpose(tensorgrad.zeros((2, 3, 4))).shape
+    (4, 3, 2)
+    """
+    return permute_dims(x, tuple(reversed(range(len(x._shape)))) if axes is None else axes)
+
+
+@composite(reference=np.swapaxes, cases=(Case((2, 3, 4), axis1=0, axis2=-1),))
+def swapaxes(x: Tensor, axis1: int, axis2: int) -> Tensor:
+    """Two axes exchanged: a view.
+
+    >>> import tensorgrad
+    >>> tensorgrad.swapaxes(tensorgrad.zeros((2, 3, 4)), 0, 2).shape
+    (4, 3, 2)
+    """
+    order = list(range(len(x._shape)))
+    i, j = (normalize_axis(a, len(order), "swapaxes") for a in (axis1, axis2))
+    order[i], order[j] = order[j], order[i]
+    return permute_dims(x, order)
+
+
+@composite(reference=np.moveaxis, cases=(Case((2, 3, 4), source=0, destination=-1), Case((2, 3, 4), source=2, destination=0)))
+def moveaxis(x: Tensor, source: int, destination: int) -> Tensor:
+    """One axis moved to another place, the others in their order: a view.
+
+    >>> import tensorgrad
+    >>> tensorgrad.moveaxis(tensorgrad.zeros((2, 3, 4)), 0, -1).shape
+    (3, 4, 2)
+    """
+    order = list(range(len(x._shape)))
+    i, j = (normalize_axis(a, len(order), "moveaxis") for a in (source, destination))
+    order.insert(j, order.pop(i))
+    return permute_dims(x, order)
+
+
+@composite(reference=np.expand_dims, cases=(Case((3, 4), axis=0), Case((3, 4), axis=-1), Case((), axis=0)))
+def expand_dims(x: Tensor, axis: int) -> Tensor:
+    """A new axis of length 1 at the place `axis` of the result: a view.
+
+    >>> import tensorgrad
+    >>> tensorgrad.expand_dims(tensorgrad.zeros(3), -1).shape
+    (3, 1)
+    """
+    i = normalize_axis(axis, len(x._shape) + 1, "expand_dims")
+    return reshape(x, (*x._shape[:i], 1, *x._shape[i:]))
+
+
+@composite(reference=np.squeeze, cases=(Case((1, 3, 1)), Case((1, 3, 1), axis=0), Case((1, 3, 1), axis=-1)))
+def squeeze(x: Tensor, axis: Any = None) -> Tensor:
+    """Axes of length 1 removed (all of them, or those named): a view. Raises ShapeError if a named axis is longer.
+
+    >>> import tensorgrad
+    >>> tensorgrad.squeeze(tensorgrad.zeros((1, 3, 1))).shape
+    (3,)
+    """
+    if axis is None:
+        return reshape(x, tuple(n for n in x._shape if n != 1))
+    axes = normalize_axes(axis, len(x._shape), "squeeze")
+    for a in axes:
+        if x._shape[a] != 1:
+            raise ShapeError(f"squeeze: expected axis {a} to have length 1, got shape {x._shape}")
+    return reshape(x, tuple(n for i, n in enumerate(x._shape) if i not in axes))
+
+
+@op(
+    gradient=lambda gy, y, x, shape: gy,  # the engine sums over the repeated axes
+    reference=np.broadcast_to,
+    cases=(Case((4,), shape=(3, 4)), Case((3, 1), shape=(2, 3, 4)), Case((), shape=(2, 2)), Case((1,), shape=(0,))),
+)
+def broadcast_to(x: Tensor, shape: Any) -> Tensor:
+    """x repeated along axes of length 1 and new leading axes: a view. Raises ShapeError if it does not broadcast to `shape`.
+
+    >>> import tensorgrad
+    >>> tensorgrad.broadcast_to(tensorgrad.tensor([1.0, 2.0]), (2, 2))
+    tensor([[1., 2.],
+            [1., 2.]])
+    """
+    target = as_shape(shape, "broadcast_to")
+    checked_size(target, ITEMSIZES[x._code], "broadcast_to")
+    if broadcast_shapes(x._shape, target, "broadcast_to") != target:
+        raise ShapeError(f"broadcast_to: expected a shape that {x._shape} broadcasts to, got {target}")
+    return view(x, target, broadcast_strides(x._shape, x.strides, target), 0)
+
+
+def _sum_to_reference(x: np.ndarray, shape: Shape) -> np.ndarray:
+    lead = x.ndim - len(shape)
+    axes = tuple(range(lead)) + tuple(i + lead for i, n in enumerate(shape) if n == 1 and x.shape[i + lead] != 1)
+    return x.sum(axis=axes, keepdims=True).reshape(shape)
+
+
+@composite(
+    reference=_sum_to_reference,
+    cases=(Case((3, 4), shape=(4,)), Case((3, 4), shape=(3, 1)), Case((2, 3, 4), shape=()), Case((3, 4), shape=(3, 4))),
+)
+def sum_to(x: Tensor, shape: Any) -> Tensor:
+    """The sum over what broadcasting repeated: the opposite of broadcast_to. Raises ShapeError if `shape` does not broadcast to
+    x's.
+
+    >>> import tensorgrad
+    >>> tensorgrad.sum_to(tensorgrad.ones((3, 2)), (2,))
+    tensor([3., 3.])
+    """
+    target = as_shape(shape, "sum_to")
+    if x._shape == target:
+        return x
+    lead = len(x._shape) - len(target)
+    if lead < 0 or broadcast_shapes(target, x._shape, "sum_to") != x._shape:
+        raise ShapeError(f"sum_to: expected a shape that broadcasts to {x._shape}, got {target}")
+    axes = tuple(range(lead)) + tuple(i for i, n in enumerate(target, lead) if n == 1 and x._shape[i] != 1)
+    return reshape(x.sum(axes), target)
+
+
+# ---- copies ---------------------------------------------------------------------------------------------------------------
+
+
+@op(gradient=lambda gy, y, x: gy, reference=np.copy, cases=(Case((3, 4)), Case(()), Case((0, 2))), method=("copy", "clone"))
+def copy(x: Tensor) -> Tensor:
+    """A contiguous copy. x: (...), any dtype.
+
+    >>> import tensorgrad
+    >>> tensorgrad.copy(tensorgrad.ones(2))
+    tensor([1., 1.])
+    """
+    return copy_raw(x)
+
+
+@op(gradient=lambda gy, y, x: gy, reference=np.ascontiguousarray, cases=(Case((3, 4)), Case((0, 2))))
+def contiguous(x: Tensor) -> Tensor:
+    """x in C order: x itself if it is so already, else a copy.
+
+    >>> import tensorgrad
+    >>> tensorgrad.contiguous(tensorgrad.zeros((2, 3)).T).strides
+    (2, 1)
+    """
+    return x if x._strides is None else copy_raw(x)
+
+
+@op(
+    gradient=lambda gy, y, x, dtype: astype(gy, x.dtype),
+    reference=lambda x, dtype: x.astype(dtype),
+    cases=(Case((3, 4), dtype=np.float64), Case((), dtype=np.float64)),
+)
+def astype(x: Tensor, dtype: Any) -> Tensor:
+    """x converted to another dtype: a copy. The gradient flows between float32 and float64, and ends at an integer dtype.
+
+    >>> import tensorgrad
+    >>> tensorgrad.astype(tensorgrad.tensor([1.7]), "int64")
+    tensor([1])
+    """
+    code = code_of(dtype, "astype")
+    y = empty_raw(x._shape, x._size, code)
+    with np.errstate(invalid="ignore", over="ignore"):  # inf and NaN to an integer are what C makes of them, as in NumPy
+        np.copyto(y._array(), x._array(), casting="unsafe")
+    return y
+
+
+# ---- joining --------------------------------------------------------------------------------------------------------------
+
+
+def _concat_gradient(gy: Tensor, y: Tensor, *tensors: Tensor, axis: int, needs: Sequence[bool]) -> tuple[Tensor | None, ...]:
+    pieces: list[Tensor | None] = []
+    start = 0
+    for t, need in zip(tensors, needs):
+        stop = start + t.shape[axis]
+        pieces.append(gy[(slice(None),) * (axis % len(t.shape)) + (slice(start, stop),)] if need else None)
+        start = stop
+    return tuple(pieces)
+
+
+@op(
+    gradient=_concat_gradient,
+    reference=lambda *tensors, axis: np.concatenate(tensors, axis),
+    cases=(Case((2, 3), (1, 3), axis=0), Case((2, 3), (2, 1), (2, 0), axis=-1)),
+    method=False,
+)
+def concat_tensors(*tensors: Tensor, axis: int) -> Tensor:
+    """`concat` with the tensors as arguments of their own.
+
+    >>> import tensorgrad
+    >>> tensorgrad.concat([tensorgrad.zeros(1), tensorgrad.ones(2)])
+    tensor([0., 1., 1.])
+    """
+    if not tensors:
+        raise ShapeError("concat: expected at least one tensor")
+    first = tensors[0]
+    axis = normalize_axis(axis, len(first._shape), "concat")
+    for t in tensors:
+        if t._code != first._code:
+            raise DTypeError(f"concat: expected one dtype, got {first.dtype} and {t.dtype}")
+        if t._shape[:axis] + t._shape[axis + 1 :] != first._shape[:axis] + first._shape[axis + 1 :]:
+            raise ShapeError(f"concat: expected shapes equal but for axis {axis}, got {first._shape} and {t._shape}")
+    shape = (*first._shape[:axis], sum(t._shape[axis] for t in tensors), *first._shape[axis + 1 :])
+    y = empty_raw(shape, checked_size(shape, ITEMSIZES[first._code], "concat"), first._code)
+    strides = contiguous_strides(shape)
+    start = 0
+    for t in tensors:
+        copy_into(view(y, t._shape, strides, start * strides[axis]), t, "concat")
+        start += t._shape[axis]
+    return y
+
+
+@composite(reference=None, method=False)
+def concat(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
+    """Tensors joined along an axis. tensors: shapes equal but for that axis, one dtype. Raises ShapeError, DTypeError.
+
+    >>> import tensorgrad
+    >>> tensorgrad.concat([tensorgrad.zeros(1), tensorgrad.ones(2)])
+    tensor([0., 1., 1.])
+    """
+    return concat_tensors(*tensors, axis=axis)
+
+
+@composite(reference=None, method=False)
+def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
+    """Tensors of one shape joined along a new axis. Raises ShapeError.
+
+    >>> import tensorgrad
+    >>> tensorgrad.stack([tensorgrad.zeros(2), tensorgrad.ones(2)], axis=1)
+    tensor([[0., 1.],
+            [0., 1.]])
+    """
+    return concat_tensors(*[expand_dims(as_tensor(t, "stack"), axis) for t in tensors], axis=axis)
+
+
+Tensor.mT = property(matrix_transpose, doc="The last two axes swapped: a view.")  # type: ignore[attr-defined]
+Tensor.T = property(transpose, doc="The axes reversed: a view.")  # type: ignore[attr-defined]
+
+__all__ = [
+    "astype", "broadcast_to", "concat", "concat_tensors", "contiguous", "copy", "expand_dims",
+    "flatten", "matrix_transpose", "moveaxis", "permute_dims", "reshape", "squeeze", "stack",
+    "sum_to", "swapaxes", "transpose",
+]  # fmt: skip
