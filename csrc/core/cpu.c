@@ -111,6 +111,14 @@ const char *tg_compiler(void) {
 #endif
 }
 
+const char *tg_build_flags(void) {
+#if defined(TG_BUILD_FLAGS)
+    return TG_BUILD_FLAGS;
+#else
+    return "unknown";
+#endif
+}
+
 #if defined(__linux__)
 /* sysfs states what sysconf leaves out (musl; glibc on aarch64). Entries of cpu0: index<i>/{level,type,size}, size as "48K". */
 static int64_t cache_from_sysfs(int level) {
