@@ -27,13 +27,12 @@ clock = count(1).__next__
 class Storage:
     """A block of the C library's memory, given back when the last Tensor or node lets go of it."""
 
-    __slots__ = ("__weakref__", "nbytes", "ptr", "viewed", "writer", "written")
+    __slots__ = ("__weakref__", "ptr", "viewed", "writer", "written")
 
     ptr: Any  # void *
-    nbytes: int
-    written: int  # the clock at the last write in place
-    writer: str  # the op that made it
-    viewed: bool  # whether a view of it was taken while it was recorded
+    written: int  # the clock at the last write in place, 0 if there was none
+    writer: str  # the op that made it; set with the first
+    viewed: bool  # set when a view is taken while the tensor is recorded
 
     def __del__(self, free: Any = lib.tg_free) -> None:
         free(self.ptr)
@@ -42,15 +41,12 @@ class Storage:
 class BorrowedStorage:
     """Memory of a NumPy array, which is kept alive."""
 
-    __slots__ = ("__weakref__", "nbytes", "owner", "ptr", "viewed", "writer", "written")
+    __slots__ = ("__weakref__", "owner", "ptr", "viewed", "writer", "written")
 
     def __init__(self, owner: np.ndarray[Any, Any]) -> None:
         self.owner = owner
         self.ptr = ffi.cast("void *", owner.__array_interface__["data"][0])
-        self.nbytes = owner.nbytes
         self.written = 0
-        self.writer = ""
-        self.viewed = False
 
 
 _new_storage = Storage.__new__
@@ -59,12 +55,10 @@ _alloc = lib.tg_alloc
 
 def allocate(nbytes: int) -> Storage:
     """An uninitialised block. Where the system has no memory its pointer is NULL, which the first kernel that is given it
-    refuses (`check`): the hot path has no test of its own."""
+    refuses (`fail`): the hot path has no test of its own, and writes these lines out."""
     storage = _new_storage(Storage)
     storage.ptr = _alloc(nbytes)
-    storage.nbytes = nbytes
     storage.written = 0
-    storage.viewed = False
     return storage
 
 
@@ -87,7 +81,7 @@ def as_ndarray(storage: Any, ptr: Any, shape: Shape, strides: Shape | None, code
     """A zero-copy NumPy view of a tensor's memory, which keeps that memory alive."""
     dtype = DTYPES[code]
     if not ptr:
-        raise OutOfMemoryError(f"no memory for a buffer of {storage.nbytes} bytes")
+        raise OutOfMemoryError(f"no memory for a buffer of shape {shape} and {dtype}")
     steps = None if strides is None else tuple(s * dtype.itemsize for s in strides)
     interface = {
         "version": 3,
@@ -106,7 +100,7 @@ def fail(status: int, where: str, *storages: Storage) -> NoReturn:
     """Raises the named error for a status of the C library. `storages` are the buffers just allocated for the call."""
     for storage in storages:
         if not storage.ptr:
-            raise OutOfMemoryError(f"{where}: no memory for a result of {storage.nbytes} bytes")
+            raise OutOfMemoryError(f"{where}: the system has no memory for the result")
     if status == lib.TG_NO_MEMORY:
         raise OutOfMemoryError(f"{where}: no memory for working buffers")
     if status == lib.TG_BAD_SIZE:
@@ -149,8 +143,18 @@ def make_layout(shape: Shape, operands: list[Shape]) -> Any:
     return layout
 
 
-_layouts: dict[Any, tuple[Shape, Any]] = {}
+_layouts: dict[Any, Any] = {}
 _MAX_LAYOUTS = 4096
+
+
+def scalar_layout(size: int) -> Any:
+    """The layout of a contiguous array of `size` elements beside a single one. Kept for reuse."""
+    found = _layouts.get(size)
+    if found is None:
+        if len(_layouts) >= _MAX_LAYOUTS:
+            _layouts.clear()
+        found = _layouts[size] = make_layout((size,), [(1,), (0,)])
+    return found
 
 
 def broadcast_layout(where: str, *operands: tuple[Shape, Shape | None]) -> tuple[Shape, Any]:
@@ -272,5 +276,5 @@ __all__ = [
     "ACTIVATION", "ARGREDUCE", "BINARY", "CODES", "DTYPES", "ITEMSIZES", "NULL", "RANDOM", "REDUCE", "SOFTMAX", "UNARY",
     "BorrowedStorage", "Storage", "allocate", "as_ndarray", "broadcast_layout", "clock", "config", "fail", "ffi",
     "get_num_threads", "kernel_ids", "lib", "make_layout", "memory_stats", "offset_pointer", "release_memory",
-    "set_memory_limit", "set_num_threads",
+    "scalar_layout", "set_memory_limit", "set_num_threads",
 ]  # fmt: skip

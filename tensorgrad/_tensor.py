@@ -16,7 +16,7 @@ from tensorgrad._native import (
     clock,
     fail,
     lib,
-    make_layout,
+    broadcast_layout,
     offset_pointer,
 )
 from tensorgrad.autograd import _functional, _tape
@@ -303,7 +303,7 @@ class Tensor:
                     f"{where}: a leaf that requires grad cannot be written in place while operations are recorded; write "
                     f"under no_grad(), or to a copy"
                 )
-            if self._storage.viewed:
+            if getattr(self._storage, "viewed", False):
                 raise InplaceError(
                     f"{where}: this tensor shares memory with a view of it on the tape; a write in place would not be "
                     f"differentiated: use the out-of-place operation"
@@ -371,7 +371,7 @@ def copy_raw(t: Tensor) -> Tensor:
 
 def copy_into(target: Tensor, source: Tensor, where: str) -> None:
     """Copies elements between tensors of one shape and dtype, whatever their strides."""
-    layout = make_layout(target._shape, [source.strides, target.strides])
+    _, layout = broadcast_layout(where, (source._shape, source._strides), (target._shape, target._strides))
     status = lib.tg_copy(ITEMSIZES[target._code], source._ptr, target._ptr, layout)
     if status:
         fail(status, where, target._storage)

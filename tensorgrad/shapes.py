@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 from operator import index as to_int
 from typing import Any
@@ -122,6 +123,7 @@ def normalize_axes(axis: Any, ndim: int, where: str) -> Shape:
     return tuple(result)
 
 
+@lru_cache(4096)
 def infer_reshape(shape: Shape, size: int, target: Any, where: str) -> Shape:
     """`target` with a -1 replaced by what makes the sizes agree. Raises ShapeError."""
     try:

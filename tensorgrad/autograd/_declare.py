@@ -16,8 +16,9 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from tensorgrad.autograd._modes import mode
-from tensorgrad.autograd._tape import Node, check_unmodified, record
-from tensorgrad.errors import GradientError, ShapeError
+from tensorgrad.autograd._tape import Node, check_unmodified, clock
+from tensorgrad.dtypes import DTYPES
+from tensorgrad.errors import ShapeError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -95,15 +96,23 @@ def methods_of(name: str, method: bool | str | Sequence[str]) -> tuple[str, ...]
 class Unsaved:
     """Stands for an input whose data the gradient did not ask for; it has a shape and a dtype."""
 
-    __slots__ = ("_code", "dtype", "shape")
+    __slots__ = ("_code", "_shape")
 
-    def __init__(self, tensor: Any) -> None:
-        self.shape: tuple[int, ...] = tensor._shape
-        self.dtype = tensor.dtype
+    def __init__(self, shape: tuple[int, ...], code: int) -> None:
+        self._shape = shape
+        self._code = code
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._shape
+
+    @property
+    def dtype(self) -> Any:
+        return DTYPES[self._code]
 
     @property
     def ndim(self) -> int:
-        return len(self.shape)
+        return len(self._shape)
 
 
 def un_broadcast(gx: Any, shape: tuple[int, ...]) -> Any:
@@ -201,103 +210,160 @@ def composite(
     return declare
 
 
+# ---- the function that users call -----------------------------------------------------------------------------------------
+
+# Filled in for each op, as dataclasses are: the tape then costs a call only the lines that this op needs.
+_APPLY = """
+def {name}{signature}:
+    try:
+        {read_nodes}
+    except AttributeError:
+        return _apply({converted})
+    if ({none_recorded}) or not _mode.enabled:
+        y = _forward({forward_arguments})
+        return y[0] if y.__class__ is tuple else y
+    _mode.enabled = False
+    try:
+        y = _forward({forward_arguments})
+    finally:
+        _mode.enabled = True
+    extra = None
+    if y.__class__ is tuple:
+        y, extra = y
+    if {returned_input}:
+        y = y.detach()  # the node goes on a Tensor of the result's own
+    y._node = node = _new_node(_Node)
+    node.seq = _clock()
+    node.rule = _rule
+    node.edges = ({nodes},)
+    node.saved = ({saved},)
+    return y
+"""
+
+_RULE = """
+def {name}(gy, node):
+    {saved}, = node.saved
+    seq = node.seq
+    {checks}
+    {nodes}, = node.edges
+    {call}
+    return [{fitted}]
+"""
+
+
 def _recorded(forward: Callable[..., Any], gradient: Any, saves: tuple[str, ...]) -> Any:
-    """The function that users call: converts the inputs, computes, and records."""
-    parameters = [p for p in inspect.signature(forward).parameters.values() if str(p.annotation).startswith("Tensor")]
-    names = [p.name for p in parameters]
-    variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)  # *tensors: every positional argument is an input
-    count = 2**31 if variadic else len(names)
-    unknown = set(saves) - set(names) - {"y"}
-    if unknown:
-        raise ValueError(f"op {forward.__name__!r}: saves names {sorted(unknown)}, which are not inputs ({names}) nor 'y'")
-    kept = tuple(name in saves for name in names)
-    saves_output = "y" in saves
-    shared = callable(gradient)
-    per_input = () if gradient is None or shared else tuple(gradient)
-    if per_input and len(per_input) != count:
-        raise ValueError(f"op {forward.__name__!r}: expected a gradient for each of {names}, got {len(per_input)}")
+    """Wraps an op's forward: converts the inputs, computes, and records what the gradient needs."""
     name = forward.__name__
+    parameters = list(inspect.signature(forward).parameters.values())
+    inputs = [p.name for p in parameters if str(p.annotation).startswith("Tensor")]
+    optional = {p.name for p in parameters if p.default is None}
+    if not inputs or [p.name for p in parameters[: len(inputs)]] != inputs:
+        raise ValueError(f"op {name!r}: expected parameters annotated Tensor first, got {inspect.signature(forward)}")
+    if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
+        raise ValueError(f"op {name!r}: expected named parameters only, got {inspect.signature(forward)}")
+    unknown = set(saves) - set(inputs) - {"y"}
+    if unknown:
+        raise ValueError(f"op {name!r}: saves names {sorted(unknown)}, expected some of {[*inputs, 'y']}")
+    shared = callable(gradient)
+    functions = [] if gradient is None else [gradient] if shared else list(gradient)
+    if functions and not shared and len(functions) != len(inputs):
+        raise ValueError(f"op {name!r}: expected a gradient for each of {inputs}, got {len(functions)}")
 
-    def rule(gy: Any, node: Node) -> Sequence[Any]:
-        inputs, output, extra, rest, params = node.saved
-        for i, x in enumerate(inputs):
-            if x.__class__ is not Unsaved and x is not None:
-                check_unmodified(x._storage, node)
-        y = None
-        if output is not None:
-            check_unmodified(output, node)
-            y = gy._restored(output, node)
-        if extra is not None:
-            params = {**params, "extra": extra}
-        edges = node.edges
-        if not shared:
-            result = tuple(
-                None if edge is None or fn is None else fn(gy, y, *inputs, *rest, **params)
-                for edge, fn in zip(edges, per_input)
-            )
-        elif count == 1:
-            result = (gradient(gy, y, *inputs, *rest, **params),)
-        else:
-            needs = tuple(edge is not None for edge in edges)
-            result = gradient(gy, y, *inputs, *rest, needs=needs, **params)
-            if not isinstance(result, tuple) or len(result) != len(edges):
-                raise GradientError(f"backward of {name}: expected a tuple of {len(edges)} gradients, got {result!r}")
-        return [
-            None if edge is None or gx is None else _fitted(gx, x, name)
-            for edge, gx, x in zip(edges, result, inputs)
+    rest = [p.name for p in parameters[len(inputs) :]]
+    arguments = [f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name for p in parameters]
+    scope: dict[str, Any] = {
+        "_mode": mode,
+        "_new_node": Node.__new__,
+        "_Node": Node,
+        "_clock": clock,
+        "_convert": lambda x: None if x is None else converter(x, name),
+        "_forward": forward,
+        "_check": check_unmodified,
+        "_fit": lambda gx, x: fit(gx, x, name),
+        "_Unsaved": Unsaved,
+        **{f"_gradient_{i}": function for i, function in enumerate(functions)},
+        **{f"_default_{p.name}": p.default for p in parameters if p.default is not p.empty},
+    }
+    signature = inspect.Signature(
+        [
+            p.replace(annotation=p.empty, default=p.empty if p.default is p.empty else _Name(f"_default_{p.name}"))
+            for p in parameters
         ]
+    )
 
-    def _fitted(gx: Any, x: Any, name: str) -> Any:
-        if not hasattr(gx, "_node"):
-            raise GradientError(f"backward of {name}: expected the gradient to be a Tensor, got {type(gx).__name__}")
-        if gx._shape != x.shape:
-            if len(gx._shape) < len(x.shape):
-                raise ShapeError(f"backward of {name}: expected a gradient of shape {x.shape}, got {gx._shape}")
-            gx = un_broadcast(gx, x.shape)
-        return gx if gx.dtype == x.dtype else gx.astype(x.dtype)
+    def guarded(x: str, expression: str) -> str:
+        return f"None if {x} is None else {expression}" if x in optional else expression
 
-    rule.__name__ = name
+    kept = [guarded(x, x if x in saves else f"({x}._shape, {x}._code)") for x in inputs]
+    apply_text = _APPLY.format(
+        name=name,
+        signature=signature,
+        read_nodes="; ".join(f"{x}_node = {guarded(x, f'{x}._node')}" for x in inputs),
+        converted=", ".join([f"_convert({x})" for x in inputs] + arguments[len(inputs) :]),
+        none_recorded=" and ".join(f"{x}_node is None" for x in inputs) if functions else "True",
+        forward_arguments=", ".join(arguments),
+        returned_input=" or ".join(f"y is {x}" for x in inputs),
+        nodes=", ".join(f"{x}_node" for x in inputs),
+        saved=", ".join([*kept, "y._storage" if "y" in saves else "None", "extra", *rest]),
+    )
 
-    @wraps(forward)
-    def apply(*args: Any, **params: Any) -> Any:
-        recorded = False
-        for i in range(min(count, len(args))):
-            x = args[i]
-            try:
-                if x._node is not None:
-                    recorded = True
-            except AttributeError:
-                if x is not None:
-                    args = (*args[:i], converter(x, name), *args[i + 1 :])
-        if not (recorded and mode.enabled) or gradient is None:
-            y = forward(*args, **params)
-            return y[0] if y.__class__ is tuple else y
-        inputs = args[:count]
-        mode.enabled = False
-        try:
-            y = forward(*args, **params)
-        finally:
-            mode.enabled = True
-        extra = None
-        if y.__class__ is tuple:
-            y, extra = y
-        for x in inputs:
-            if y is x:  # the node goes on a Tensor of the result's own
-                y = y.detach()
-        edges = tuple([None if x is None else x._node for x in inputs])
-        # an unsaved input is known by its shape alone, so that its memory can go
-        record(
-            y,
-            rule,
-            edges,
-            (
-                tuple([x if x is None or (kept[0 if variadic else i]) else Unsaved(x) for i, x in enumerate(inputs)]),
-                y._storage if saves_output else None,
-                extra,
-                args[count:],
-                params,
-            ),
-        )
-        return y
+    checks = [
+        f"if {'' if x not in optional else f'{x} is not None and '}{x}._storage.written > seq: _check({x}._storage, node)"
+        if x in saves
+        else f"{x} = {guarded(x, f'_Unsaved(*{x})')}"
+        for x in inputs
+    ]
+    if "y" in saves:
+        checks += ["if y.written > seq: _check(y, node)", "y = gy._restored(y, node)"]
+    takes = inspect.signature(next((f for f in functions if f), forward)).parameters
+    given = ", ".join(["gy", "y", *arguments, *(["extra=extra"] if "extra" in takes else [])])
+    if not shared:
+        call = [
+            f"g_{x} = None" if functions[i] is None else f"g_{x} = None if {x}_node is None else _gradient_{i}({given})"
+            for i, x in enumerate(inputs if functions else ())
+        ]
+    elif len(inputs) == 1:
+        call = [f"g_{inputs[0]} = _gradient_0({given})"]
+    else:
+        needs = ", ".join(f"{x}_node is not None" for x in inputs)
+        call = [f"{', '.join(f'g_{x}' for x in inputs)} = _gradient_0({given}, needs=({needs}))"]
+    rule_text = _RULE.format(
+        name=name,
+        saved=", ".join([*inputs, "y", "extra", *rest]),
+        checks="\n    ".join(checks),
+        nodes=", ".join(f"{x}_node" for x in inputs),
+        call="\n    ".join(call),
+        fitted=", ".join(f"None if {x}_node is None or g_{x} is None else _fit(g_{x}, {x})" for x in inputs),
+    )
+    if functions:
+        scope["_rule"] = _defined(rule_text, name, scope)
+    function = _defined(apply_text, name, scope)
+    scope["_apply"] = function
+    return wraps(forward)(function)
 
-    return apply
+
+class _Name:
+    """Prints as a name, for defaults in a signature that is made into source."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def _defined(text: str, name: str, scope: dict[str, Any]) -> Any:
+    made: dict[str, Any] = {}
+    exec(compile(text, f"<op {name}>", "exec"), scope, made)
+    return made[name]
+
+
+def fit(gx: Any, x: Any, name: str) -> Any:
+    """A gradient in its input's shape and dtype: summed over the axes along which the input was repeated. Raises GradientError,
+    ShapeError for what a gradient must not return."""
+    if gx._shape == x._shape and gx._code == x._code:
+        return gx
+    if len(gx._shape) < len(x._shape):
+        raise ShapeError(f"backward of {name}: expected a gradient of shape {x._shape}, got {gx._shape}")
+    gx = un_broadcast(gx, x._shape)
+    return gx if gx._code == x._code else gx.astype(x.dtype)

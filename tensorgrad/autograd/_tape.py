@@ -133,9 +133,15 @@ def backward(
                 node.rule = None
                 node.saved = None
                 node.edges = ()
-            for i, edge in enumerate(edges):
+            i = 0
+            for edge in edges:
                 if edge is not None and gradients[i] is not None:
-                    deliver(edge, gradients, i)
+                    if edge.__class__ is Node and edge not in waiting and edge.seq >= oldest:
+                        waiting[edge] = gradients[i]
+                        heappush(heap, (-edge.seq, edge))
+                    else:
+                        deliver(edge, gradients, i)
+                i += 1
     finally:
         mode.enabled = recording
     return [] if inputs is None or wanted is None else [wanted[node] for node in inputs]

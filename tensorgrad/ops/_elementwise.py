@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tensorgrad._native import BINARY, NULL, UNARY, Storage, allocate, broadcast_layout, clock, fail, lib
+from tensorgrad._native import BINARY, NULL, UNARY, Storage, broadcast_layout, clock, fail, lib, scalar_layout
 from tensorgrad._tensor import Tensor, as_tensor, full_raw, wrap_array
 from tensorgrad.autograd._declare import Case, Op, methods_of, register, un_broadcast
 from tensorgrad.autograd._modes import mode
@@ -24,6 +24,8 @@ from tensorgrad.errors import DTypeError, ShapeError, TensorgradError
 F = TypeVar("F", bound=Callable[..., Any])
 _new = Tensor.__new__
 _new_node = Node.__new__
+_new_storage = Storage.__new__
+_alloc = lib.tg_alloc
 
 
 def floating(x: Any, where: str) -> Tensor:
@@ -67,8 +69,9 @@ def unary(
             y = _new(Tensor)
             y._code = code = x._code
             y._size = size = x._size
-            y._storage = storage = allocate(size * ITEMSIZES[code])
-            y._ptr = ptr = storage.ptr
+            y._storage = storage = _new_storage(Storage)
+            y._ptr = storage.ptr = ptr = _alloc(size * ITEMSIZES[code])
+            storage.written = 0
             y._shape = x._shape
             y._strides = None
             status = lib_unary(kernel, code, size, x._ptr, ptr, p0, p1)
@@ -160,8 +163,9 @@ def _unary_gradient(name: str, kernel: int, second: Callable[..., Any] | None) -
         gx = _new(Tensor)
         gx._code = code = gy._code
         gx._size = size = gy._size
-        gx._storage = storage = allocate(size * ITEMSIZES[code])
-        gx._ptr = ptr = storage.ptr
+        gx._storage = storage = _new_storage(Storage)
+        gx._ptr = storage.ptr = ptr = _alloc(size * ITEMSIZES[code])
+        storage.written = 0
         gx._shape = gy._shape
         gx._strides = None
         status = lib_gradient(kernel, code, size, gy._ptr, s._ptr, ptr, p0, p1)
@@ -274,12 +278,14 @@ def binary(
         def call(a: Any, b: Any, /) -> Tensor:
             try:
                 code = a._code
-                if b.__class__ is float and code <= F64:
-                    b = scalar(b, code)
-                if code != b._code or code > F64:
-                    return mixed(a, b)
                 shape = a._shape
-                if shape == b._shape and a._strides is None and b._strides is None:
+                if b.__class__ is float and code <= F64 and a._strides is None and shape:
+                    b = scalar(b, code)
+                    size = a._size
+                    layout = scalar_layout(size)
+                elif code != b._code or code > F64:
+                    return mixed(a, b)
+                elif shape == b._shape and a._strides is None and b._strides is None:
                     layout = NULL
                     size = a._size
                 else:
@@ -290,8 +296,9 @@ def binary(
             except AttributeError:
                 return mixed(a, b)
             y = _new(Tensor)
-            y._storage = storage = allocate(size * ITEMSIZES[code])
-            y._ptr = ptr = storage.ptr
+            y._storage = storage = _new_storage(Storage)
+            y._ptr = storage.ptr = ptr = _alloc(size * ITEMSIZES[code])
+            storage.written = 0
             y._shape = shape
             y._strides = None
             y._size = size

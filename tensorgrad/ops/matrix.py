@@ -9,7 +9,7 @@ import numpy as np
 
 from tensorgrad._native import ACTIVATION, NULL, fail, lib, make_layout
 from tensorgrad._tensor import Tensor, copy_raw, empty_raw, view, wrap_array
-from tensorgrad.autograd import Case, op
+from tensorgrad.autograd import Case, is_grad_enabled, op
 from tensorgrad.dtypes import DTYPES, F64, ITEMSIZES, promote
 from tensorgrad.errors import ArgumentError, DTypeError, ShapeError
 from tensorgrad.ops import elementwise
@@ -17,6 +17,7 @@ from tensorgrad.ops.shaping import expand_dims, matrix_transpose, reshape
 from tensorgrad.shapes import Shape, broadcast_shapes, broadcast_strides, checked_size, contiguous_strides
 
 _TRANS_A, _TRANS_B = lib.TG_TRANS_A, lib.TG_TRANS_B
+_tg_gemm = lib.tg_gemm
 
 
 def _stored(t: Tensor, flag: int) -> tuple[Tensor, int, int]:
@@ -34,17 +35,25 @@ def _stored(t: Tensor, flag: int) -> tuple[Tensor, int, int]:
     return copy_raw(t), 0, columns or 1
 
 
-def gemm(a: Tensor, b: Tensor, bias: Tensor | None = None, activation: int = 0) -> Tensor:
-    """activation(a @ b + bias), off the tape. a: (m, k), b: (k, n), bias: (n) contiguous, of one float dtype."""
-    m, k = a._shape
-    n = b._shape[1]
-    a, trans_a, lda = _stored(a, _TRANS_A)
-    b, trans_b, ldb = _stored(b, _TRANS_B)
+def gemm(a: Tensor, b: Tensor, flags: int = 0, bias: Tensor | None = None, activation: int = 0) -> Tensor:
+    """activation(a @ b + bias), off the tape. a: (m, k), or (k, m) with the flag _TRANS_A; b: (k, n), or (n, k) with _TRANS_B;
+    bias: (n) contiguous; all of one float dtype."""
+    m, k = a._shape if not flags & _TRANS_A else a._shape[::-1]
+    n = b._shape[0 if flags & _TRANS_B else 1]
+    if a._strides is None:
+        lda = a._shape[1] or 1
+    else:
+        a, trans, lda = _stored(a, _TRANS_A)
+        flags ^= trans
+    if b._strides is None:
+        ldb = b._shape[1] or 1
+    else:
+        b, trans, ldb = _stored(b, _TRANS_B)
+        flags ^= trans
     y = empty_raw((m, n), m * n, a._code)
-    status = lib.tg_gemm(
-        a._code, trans_a | trans_b, m, n, k, a._ptr, lda, b._ptr, ldb, y._ptr, n or 1,
-        NULL if bias is None else bias._ptr, activation,
-    )  # fmt: skip
+    status = _tg_gemm(
+        a._code, flags, m, n, k, a._ptr, lda, b._ptr, ldb, y._ptr, n or 1, NULL if bias is None else bias._ptr, activation
+    )
     if status:
         fail(status, "matmul", y._storage)
     return y
@@ -181,30 +190,26 @@ def _linear_raw(x: Tensor, weight: Tensor, bias: Tensor | None, activation: int)
                 f"linear: expected x, weight and bias of one float dtype, got {x.dtype}, {weight.dtype}"
                 + ("" if bias is None else f", {bias.dtype}")
             )
-    weight_t = matrix_transpose(weight)
     if len(shape) == 2:
-        return gemm(x, weight_t, bias, activation)
+        return gemm(x, weight, _TRANS_B, bias, activation)
     rows = x if x._strides is None else copy_raw(x)
     size = 1
     for n in shape[:-1]:
         size *= n
-    y = gemm(view(rows, (size, shape[-1]), None, 0), weight_t, bias, activation)
+    y = gemm(view(rows, (size, shape[-1]), None, 0), weight, _TRANS_B, bias, activation)
     return view(y, (*shape[:-1], out), None, 0)
 
 
 def _linear_gradient(
     gy: Tensor, y: Any, x: Tensor, weight: Tensor, bias: Any = None, *, needs: Sequence[bool]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    if len(gy._shape) != 2:
-        gy_rows = reshape(gy, (-1, gy._shape[-1]))
-    else:
-        gy_rows = gy
     gx = gw = gb = None
+    gy_rows = gy if len(gy._shape) == 2 else reshape(gy, (-1, gy._shape[-1]))
     if needs[0]:
         gx = matmul(gy, weight)
     if needs[1]:
         rows = x if len(x._shape) == 2 else reshape(x, (-1, x._shape[-1]))
-        gw = matmul(matrix_transpose(gy_rows), rows)
+        gw = matmul(matrix_transpose(gy_rows), rows) if is_grad_enabled() else gemm(gy_rows, rows, _TRANS_A)
     if len(needs) > 2 and needs[2]:
         gb = gy_rows.sum(0)
     return gx, gw, gb

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from tensorgrad._native import ARGREDUCE, REDUCE, fail, lib
-from tensorgrad._tensor import Tensor, empty_raw, view, wrap_array
-from tensorgrad.autograd import Case, composite, op
+from tensorgrad._tensor import Tensor, copy_raw, empty_raw, view, wrap_array
+from tensorgrad.autograd import Case, composite, is_grad_enabled, op
 from tensorgrad.dtypes import F64, INT64, float32
 from tensorgrad.errors import ShapeError
 from tensorgrad.ops.arithmetic import where
 from tensorgrad.ops.shaping import broadcast_to, reshape
-from tensorgrad.shapes import Shape, normalize_axes, normalize_axis, reduced_shape
+from tensorgrad.shapes import (
+    Shape,
+    broadcast_strides,
+    contiguous_strides,
+    normalize_axes,
+    normalize_axis,
+    reduced_shape,
+)
 
 _AXES: tuple[dict[str, Any], ...] = (
     {},
@@ -27,17 +35,6 @@ _AXES: tuple[dict[str, Any], ...] = (
 CASES = tuple(Case((2, 3, 4), **axes) for axes in _AXES) + (Case((5,)), Case(()), Case((3, 1), axis=1))
 
 
-def _runs(axes: Shape) -> list[tuple[int, int]]:
-    """Neighbouring axes as (first, last + 1), from the last run to the first."""
-    runs: list[tuple[int, int]] = []
-    for a in reversed(axes):
-        if runs and runs[-1][0] == a + 1:
-            runs[-1] = (a, runs[-1][1])
-        else:
-            runs.append((a, a + 1))
-    return runs
-
-
 def _count(shape: Shape) -> int:
     n = 1
     for length in shape:
@@ -45,43 +42,60 @@ def _count(shape: Shape) -> int:
     return n
 
 
-def reduce_raw(name: str, x: Tensor, axes: Shape, keepdims: bool, then: str | None = None) -> Tensor:
-    """The C reduction `name` of a contiguous float tensor over `axes` (normalized), off the tape. `then` is what combines the
-    results of one run of axes with those of the next, if it is another op (sums after a sum of squares)."""
-    shape = x._shape
-    if not axes:
-        axes_runs = [(0, 0)]
-    else:
-        axes_runs = _runs(axes)
-    y = x
+@lru_cache(4096)
+def _plan(shape: Shape, axis: Any, keepdims: bool, name: str) -> tuple[tuple[tuple[int, int, int, int], ...], Shape]:
+    """How to reduce an array of `shape`: for every run of neighbouring axes, from the last, (outer, n, inner, size of the
+    result); and the shape at the end."""
+    axes = normalize_axes(axis, len(shape), name)
+    runs: list[tuple[int, int]] = []
+    for a in reversed(axes):
+        if runs and runs[-1][0] == a + 1:
+            runs[-1] = (a, runs[-1][1])
+        else:
+            runs.append((a, a + 1))
+    steps = []
     current = shape
-    kernel = REDUCE[name]
-    for first, last in axes_runs:
-        n = _count(current[first:last])
-        outer, inner = _count(current[:first]), _count(current[last:])
+    for first, last in runs or [(0, 0)]:
+        outer, n, inner = _count(current[:first]), _count(current[first:last]), _count(current[last:])
+        steps.append((outer, n, inner, outer * inner))
         current = current[:first] + (1,) * (last - first) + current[last:]
-        source, y = y, empty_raw(current, outer * inner, x._code)
-        status = lib.tg_reduce(kernel, x._code, outer, n, inner, source._ptr, y._ptr)
+    return tuple(steps), reduced_shape(shape, axes, keepdims)
+
+
+_tg_reduce = lib.tg_reduce
+
+
+def reduce_raw(name: str, x: Tensor, axis: Any, keepdims: bool, then: str | None = None) -> Tensor:
+    """The C reduction `name` of a float tensor over axes, off the tape. `then` is what combines the results of one run of axes
+    with those of the next, if it is another op (sums after a sum of squares)."""
+    if x._strides is not None:
+        x = copy_raw(x)
+    steps, shape = _plan(x._shape, tuple(axis) if axis.__class__ is list else axis, keepdims, name)
+    kernel = REDUCE[name]
+    for outer, n, inner, size in steps:
+        y = empty_raw(shape, size, x._code)
+        status = _tg_reduce(kernel, x._code, outer, n, inner, x._ptr, y._ptr)
         if status:
             fail(status, name, y._storage)
+        x = y
         kernel = REDUCE[then or name]
-    y._shape = reduced_shape(shape, axes, keepdims)
     return y
 
 
-def _prepared(x: Tensor, axis: Any, name: str) -> tuple[Tensor, Shape]:
-    axes = tuple(range(len(x._shape))) if axis is None else normalize_axes(axis, len(x._shape), name)
-    return (x if x._strides is None else x.contiguous()), axes
+@lru_cache(4096)
+def _expansion(shape: Shape, axis: Any) -> tuple[Shape, Shape]:
+    """Of a contiguous reduction over `axis` of an array of `shape`: its shape with the reduced axes kept, and the strides that
+    repeat it along them."""
+    kept = reduced_shape(shape, normalize_axes(axis, len(shape), "reduction"), True)
+    return kept, broadcast_strides(kept, contiguous_strides(kept), shape)
 
 
 def expand(reduced: Tensor, shape: Shape, axis: Any) -> Tensor:
-    """A reduction's result (or its gradient) repeated to the shape of the input."""
-    if axis is None:
-        if len(reduced._shape) != len(shape):
-            reduced = reshape(reduced, (1,) * len(shape))
-    else:
-        reduced = reshape(reduced, reduced_shape(shape, normalize_axes(axis, len(shape), "reduction"), True))
-    return broadcast_to(reduced, shape)
+    """A reduction's result (or its gradient) repeated to the shape of the input: a view."""
+    kept, strides = _expansion(shape, tuple(axis) if axis.__class__ is list else axis)
+    if is_grad_enabled() or reduced._strides is not None:
+        return broadcast_to(reshape(reduced, kept), shape)
+    return view(reduced, shape, strides, 0)
 
 
 def _by_numpy(function: Callable[..., Any], x: Tensor, axis: Any, keepdims: bool, name: str) -> Tensor:
@@ -108,8 +122,7 @@ def sum(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
     """
     if x._code > F64:
         return _by_numpy(np.sum, x, axis, keepdims, "sum")
-    x, axes = _prepared(x, axis, "sum")
-    return reduce_raw("sum", x, axes, keepdims)
+    return reduce_raw("sum", x, axis, keepdims)
 
 
 def _mean_gradient(gy: Tensor, y: Tensor, x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
@@ -127,8 +140,7 @@ def mean(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
     """
     if x._code > F64:
         x = x.astype(float32)
-    x, axes = _prepared(x, axis, "mean")
-    return reduce_raw("mean", x, axes, keepdims)
+    return reduce_raw("mean", x, axis, keepdims)
 
 
 def _extreme_gradient(gy: Tensor, y: Tensor, x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
@@ -143,8 +155,7 @@ def _extreme(name: str, ufunc: Any, x: Tensor, axis: Any, keepdims: bool) -> Ten
         raise ShapeError(f"{name}: expected at least one element along the reduced axes, got shape {x._shape}")
     if x._code > F64:
         return _by_numpy(ufunc, x, axis, keepdims, name)
-    x, axes = _prepared(x, axis, name)
-    return reduce_raw(name, x, axes, keepdims)
+    return reduce_raw(name, x, axis, keepdims)
 
 
 @op(gradient=_extreme_gradient, saves=("x", "y"), reference=np.max, cases=CASES, method=("max", "amax"), tags=("reduction",))
@@ -191,8 +202,7 @@ def prod(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
     """
     if x._code > F64:
         return _by_numpy(np.prod, x, axis, keepdims, "prod")
-    x, axes = _prepared(x, axis, "prod")
-    return reduce_raw("prod", x, axes, keepdims)
+    return reduce_raw("prod", x, axis, keepdims)
 
 
 @composite(
@@ -248,9 +258,8 @@ def norm(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
     >>> tensorgrad.norm(tensorgrad.tensor([3.0, 4.0]))
     tensor(5.)
     """
-    x, axes = _prepared(x if x._code <= F64 else x.astype(float32), axis, "norm")
-    squares = reduce_raw("sumsq", x, axes, keepdims, then="sum")
-    return squares.sqrt()
+    x = x if x._code <= F64 else x.astype(float32)
+    return reduce_raw("sumsq", x, axis, keepdims, then="sum").sqrt()
 
 
 def _logsumexp_reference(x: np.ndarray, axis: Any = None, keepdims: bool = False) -> Any:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
 from tensorgrad._tensor import Tensor, as_tensor, copy_into, copy_raw, empty_raw, view
-from tensorgrad.autograd import Case, composite, op
+from tensorgrad.autograd import Case, Node, composite, op
+from tensorgrad.autograd._modes import mode
+from tensorgrad.autograd._tape import record
 from tensorgrad.dtypes import ITEMSIZES, code_of
 from tensorgrad.errors import DTypeError, ShapeError
 from tensorgrad.shapes import (
@@ -40,7 +43,7 @@ def reshape(x: Tensor, shape: Any) -> Tensor:
     tensor([[0, 1, 2],
             [3, 4, 5]])
     """
-    target = infer_reshape(x._shape, x._size, shape, "reshape")
+    target = infer_reshape(x._shape, x._size, tuple(shape) if isinstance(shape, list) else shape, "reshape")
     if x._strides is None:
         return view(x, target, None, 0)
     strides = view_strides(x._shape, x._strides, target)
@@ -292,49 +295,23 @@ def astype(x: Tensor, dtype: Any) -> Tensor:
 # ---- joining --------------------------------------------------------------------------------------------------------------
 
 
-def _concat_gradient(gy: Tensor, y: Tensor, *tensors: Tensor, axis: int, needs: Sequence[bool]) -> tuple[Tensor | None, ...]:
-    pieces: list[Tensor | None] = []
-    start = 0
-    for t, need in zip(tensors, needs):
-        stop = start + t.shape[axis]
-        pieces.append(gy[(slice(None),) * (axis % len(t.shape)) + (slice(start, stop),)] if need else None)
-        start = stop
-    return tuple(pieces)
+def _concat_rule(gy: Tensor, node: Node) -> list[Tensor | None]:
+    axis, stops = node.saved
+    starts = [0, *stops]
+    lead = (slice(None),) * axis
+    return [
+        None if edge is None else gy[(*lead, slice(start, stop))] for edge, start, stop in zip(node.edges, starts, stops)
+    ]
 
 
-@op(
-    gradient=_concat_gradient,
-    reference=lambda *tensors, axis: np.concatenate(tensors, axis),
-    cases=(Case((2, 3), (1, 3), axis=0), Case((2, 3), (2, 1), (2, 0), axis=-1)),
+_concat_rule.__name__ = "concat"
+
+
+@composite(
+    reference=np.concatenate,
+    cases=(Case([(2, 3), (1, 3)]), Case([(2, 3), (2, 1), (2, 0)], axis=-1)),
     method=False,
 )
-def concat_tensors(*tensors: Tensor, axis: int) -> Tensor:
-    """`concat` with the tensors as arguments of their own.
-
-    >>> import tensorgrad
-    >>> tensorgrad.concat([tensorgrad.zeros(1), tensorgrad.ones(2)])
-    tensor([0., 1., 1.])
-    """
-    if not tensors:
-        raise ShapeError("concat: expected at least one tensor")
-    first = tensors[0]
-    axis = normalize_axis(axis, len(first._shape), "concat")
-    for t in tensors:
-        if t._code != first._code:
-            raise DTypeError(f"concat: expected one dtype, got {first.dtype} and {t.dtype}")
-        if t._shape[:axis] + t._shape[axis + 1 :] != first._shape[:axis] + first._shape[axis + 1 :]:
-            raise ShapeError(f"concat: expected shapes equal but for axis {axis}, got {first._shape} and {t._shape}")
-    shape = (*first._shape[:axis], sum(t._shape[axis] for t in tensors), *first._shape[axis + 1 :])
-    y = empty_raw(shape, checked_size(shape, ITEMSIZES[first._code], "concat"), first._code)
-    strides = contiguous_strides(shape)
-    start = 0
-    for t in tensors:
-        copy_into(view(y, t._shape, strides, start * strides[axis]), t, "concat")
-        start += t._shape[axis]
-    return y
-
-
-@composite(reference=None, method=False)
 def concat(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     """Tensors joined along an axis. tensors: shapes equal but for that axis, one dtype. Raises ShapeError, DTypeError.
 
@@ -342,10 +319,32 @@ def concat(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     >>> tensorgrad.concat([tensorgrad.zeros(1), tensorgrad.ones(2)])
     tensor([0., 1., 1.])
     """
-    return concat_tensors(*tensors, axis=axis)
+    parts = [as_tensor(t, "concat") for t in tensors]
+    if not parts:
+        raise ShapeError("concat: expected at least one tensor")
+    first = parts[0]
+    axis = normalize_axis(axis, len(first._shape), "concat")
+    for t in parts:
+        if t._code != first._code:
+            raise DTypeError(f"concat: expected one dtype, got {first.dtype} and {t.dtype}")
+        if t._shape[:axis] + t._shape[axis + 1 :] != first._shape[:axis] + first._shape[axis + 1 :]:
+            raise ShapeError(f"concat: expected shapes equal but for axis {axis}, got {first._shape} and {t._shape}")
+    stops = list(accumulate(t._shape[axis] for t in parts))
+    shape = (*first._shape[:axis], stops[-1], *first._shape[axis + 1 :])
+    y = empty_raw(shape, checked_size(shape, ITEMSIZES[first._code], "concat"), first._code)
+    strides = contiguous_strides(shape)
+    for t, stop in zip(parts, stops):
+        copy_into(view(y, t._shape, strides, (stop - t._shape[axis]) * strides[axis]), t, "concat")
+    if mode.enabled and any(t._node is not None for t in parts):
+        record(y, _concat_rule, tuple(t._node for t in parts), (axis, stops))
+    return y
 
 
-@composite(reference=None, method=False)
+@composite(
+    reference=np.stack,
+    cases=(Case([(2, 3), (2, 3)]), Case([(2,), (2,), (2,)], axis=-1)),
+    method=False,
+)
 def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     """Tensors of one shape joined along a new axis. Raises ShapeError.
 
@@ -354,14 +353,14 @@ def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     tensor([[0., 1.],
             [0., 1.]])
     """
-    return concat_tensors(*[expand_dims(as_tensor(t, "stack"), axis) for t in tensors], axis=axis)
+    return concat([expand_dims(as_tensor(t, "stack"), axis) for t in tensors], axis)
 
 
 Tensor.mT = property(matrix_transpose, doc="The last two axes swapped: a view.")  # type: ignore[attr-defined]
 Tensor.T = property(transpose, doc="The axes reversed: a view.")  # type: ignore[attr-defined]
 
 __all__ = [
-    "astype", "broadcast_to", "concat", "concat_tensors", "contiguous", "copy", "expand_dims",
+    "astype", "broadcast_to", "concat",  "contiguous", "copy", "expand_dims",
     "flatten", "matrix_transpose", "moveaxis", "permute_dims", "reshape", "squeeze", "stack",
     "sum_to", "swapaxes", "transpose",
 ]  # fmt: skip
