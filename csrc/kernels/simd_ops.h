@@ -11,7 +11,8 @@ TG_INLINE vec v_load_part(const real *p, int64_t count) {
 }
 TG_INLINE void v_store_part(real *p, vec v, int64_t count) { __builtin_memcpy(p, &v, (size_t)count * sizeof(real)); }
 
-TG_INLINE vec v_set(double value) { return (vec){0} + (real)value; }
+/* value - 0, not 0 + value: the latter would make +0 of -0, and so no plain broadcast. */
+TG_INLINE vec v_set(double value) { return (real)value - (vec){0}; }
 
 /* mask ? a : b, lane by lane; a comparison of two vec gives the mask (all ones or all zeros). */
 TG_INLINE vec v_select(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
