@@ -1,0 +1,140 @@
+/* Entry points of the softmax family: check the arguments, split the rows, call the active table. */
+#include "../kernels/table.h"
+
+typedef struct {
+    tg_softmax_fn forward;
+    tg_softmax_grad_fn gradient;
+    const char *a, *b; /* x, unused or gy, y: (rows, cols) */
+    char *out;         /* (rows, cols) */
+    int64_t cols;
+    size_t row_bytes;
+} softmax_call;
+
+enum { ROW_WORK = 1 << 13 }; /* elements; below this a second thread costs more than it brings */
+
+/* Rows per thread at least: a multiple of 64, so that kernels which take several rows at once see the same groups for any
+ * number of threads. */
+static int64_t row_grain(int64_t cols) {
+    const int64_t rows = ROW_WORK / (cols > 0 ? cols : 1);
+    return rows / 64 * 64 + (rows < 64 ? 64 : 0);
+}
+
+static void softmax_range(void *ctx, int64_t begin, int64_t end) {
+    const softmax_call *c = ctx;
+    const size_t offset = (size_t)begin * c->row_bytes;
+    if (c->forward)
+        c->forward(end - begin, c->cols, c->a + offset, c->out + offset);
+    else
+        c->gradient(end - begin, c->cols, c->a + offset, c->b + offset, c->out + offset);
+}
+
+static int softmax_run(int dtype, int64_t rows, softmax_call *call) {
+    int64_t total;
+    if (tg_mul_overflows(rows, call->cols, &total)) return TG_BAD_SIZE;
+    if (total == 0) return TG_OK;
+    if (!call->a || !call->b || !call->out) return TG_BAD_ARGUMENT;
+    call->row_bytes = (size_t)call->cols * tg_itemsize(dtype);
+    tg_parallel_for(rows, row_grain(call->cols), softmax_range, call);
+    return TG_OK;
+}
+
+int tg_softmax(int op, int dtype, int64_t rows, int64_t cols, const void *x, void *y) {
+    if (op < 0 || op >= TG_SOFTMAX_COUNT || !tg_is_dtype(dtype)) return TG_BAD_ARGUMENT;
+    softmax_call call = {tg_active->softmax[dtype]->forward[op], NULL, x, x, y, cols, 0};
+    return softmax_run(dtype, rows, &call);
+}
+
+int tg_softmax_grad(int op, int dtype, int64_t rows, int64_t cols, const void *gy, const void *y, void *gx) {
+    if (op < 0 || op >= TG_SOFTMAX_COUNT || !tg_is_dtype(dtype)) return TG_BAD_ARGUMENT;
+    softmax_call call = {NULL, tg_active->softmax[dtype]->gradient[op], gy, y, gx, cols, 0};
+    return softmax_run(dtype, rows, &call);
+}
+
+static double element(int dtype, const void *array, int64_t i) {
+    return dtype == TG_F32 ? (double)((const float *)array)[i] : ((const double *)array)[i];
+}
+
+static void set_element(int dtype, void *array, int64_t i, double value) {
+    if (dtype == TG_F32)
+        ((float *)array)[i] = (float)value;
+    else
+        ((double *)array)[i] = value;
+}
+
+typedef struct {
+    tg_cross_entropy_fn kernel;
+    tg_cross_entropy_call call;
+} cross_entropy_task;
+
+static void cross_entropy_range(void *ctx, int64_t begin, int64_t end) {
+    const cross_entropy_task *task = ctx;
+    task->kernel(&task->call, begin, end);
+}
+
+/* What both directions check and prepare. TG_OK leaves task->call without the pointers that only one of them has. */
+static int cross_entropy_prepare(int dtype, int64_t rows, int64_t cols, const void *x, const int64_t *labels, const void *weight,
+                                 int64_t ignore_index, double label_smoothing, int reduction, cross_entropy_task *task) {
+    int64_t total;
+    if (!tg_is_dtype(dtype) || reduction < TG_NONE || reduction > TG_SUM) return TG_BAD_ARGUMENT;
+    if (!(label_smoothing >= 0 && label_smoothing <= 1)) return TG_BAD_ARGUMENT;
+    if (tg_mul_overflows(rows, cols, &total)) return TG_BAD_SIZE;
+    if (rows > 0 && (!labels || (total > 0 && !x))) return TG_BAD_ARGUMENT;
+    for (int64_t r = 0; r < rows; r++)
+        if ((labels[r] < 0 || labels[r] >= cols) && labels[r] != ignore_index) return TG_BAD_INDEX;
+    double weight_total = (double)cols;
+    if (weight) {
+        weight_total = 0;
+        for (int64_t c = 0; c < cols; c++) weight_total += element(dtype, weight, c);
+    }
+    task->call = (tg_cross_entropy_call){.cols = cols,
+                                         .x = x,
+                                         .labels = labels,
+                                         .weight = weight,
+                                         .ignore_index = ignore_index,
+                                         .smoothing = label_smoothing,
+                                         .weight_total = weight_total};
+    return TG_OK;
+}
+
+int tg_cross_entropy(int dtype, int64_t rows, int64_t cols, const void *x, const int64_t *labels, const void *weight,
+                     int64_t ignore_index, double label_smoothing, int reduction, void *loss, void *saved) {
+    cross_entropy_task task;
+    const int status =
+        cross_entropy_prepare(dtype, rows, cols, x, labels, weight, ignore_index, label_smoothing, reduction, &task);
+    if (status != TG_OK) return status;
+    if (!saved || (!loss && (rows > 0 || reduction != TG_NONE))) return TG_BAD_ARGUMENT;
+    task.kernel = tg_active->softmax[dtype]->cross_entropy;
+    task.call.lse = saved;
+    task.call.loss = loss;
+    if (reduction != TG_NONE && rows > 0) {
+        task.call.loss = tg_scratch(0, (size_t)rows * tg_itemsize(dtype));
+        if (!task.call.loss) return TG_NO_MEMORY;
+    }
+    tg_parallel_for(rows, row_grain(cols), cross_entropy_range, &task);
+    double weights = 0, sum = 0;
+    for (int64_t r = 0; r < rows; r++)
+        if (labels[r] != ignore_index) weights += weight ? element(dtype, weight, labels[r]) : 1;
+    set_element(dtype, saved, rows, weights);
+    if (reduction == TG_NONE) return TG_OK;
+    for (int64_t r = 0; r < rows; r++) sum += element(dtype, task.call.loss, r);
+    set_element(dtype, loss, 0, reduction == TG_MEAN ? sum / weights : sum);
+    return TG_OK;
+}
+
+int tg_cross_entropy_grad(int dtype, int64_t rows, int64_t cols, const void *x, const int64_t *labels, const void *weight,
+                          int64_t ignore_index, double label_smoothing, int reduction, const void *saved, const void *gy, void *gx) {
+    cross_entropy_task task;
+    const int status =
+        cross_entropy_prepare(dtype, rows, cols, x, labels, weight, ignore_index, label_smoothing, reduction, &task);
+    if (status != TG_OK) return status;
+    if (rows == 0 || cols == 0) return TG_OK;
+    if (!saved || !gy || !gx) return TG_BAD_ARGUMENT;
+    task.kernel = tg_active->softmax[dtype]->cross_entropy_grad;
+    task.call.saved_lse = saved;
+    task.call.gy = gy;
+    task.call.gy_per_row = reduction == TG_NONE;
+    task.call.divisor = reduction == TG_MEAN ? element(dtype, saved, rows) : 1;
+    task.call.gx = gx;
+    tg_parallel_for(rows, row_grain(cols), cross_entropy_range, &task);
+    return TG_OK;
+}
