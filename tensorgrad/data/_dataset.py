@@ -11,15 +11,18 @@ from typing import Any
 import numpy as np
 
 from tensorgrad._tensor import Tensor
-from tensorgrad.data._random import Generator, permutation
+from tensorgrad.data._random import permutation
 from tensorgrad.data._tensors import Index, rows, to_index, to_position, to_tensor
 from tensorgrad.errors import ArgumentError, ShapeError
+from tensorgrad.random import Generator
 
 
 class Dataset:
-    """Samples numbered from 0. Subclasses define `__len__` and `__getitem__(index)`, which raises IndexError past the end.
+    """Samples numbered from 0.
 
-    A dataset that can produce many samples at once may define `batch` too, and DataLoader then runs no loop over samples.
+    Subclasses define `__len__` and `__getitem__(index)`, which raises IndexError past the end.
+    A dataset that can produce many samples at once may define `batch` too, and DataLoader then runs
+    no loop over samples.
 
     Example:
         >>> from tensorgrad.data import Dataset
@@ -44,17 +47,19 @@ class Dataset:
         return ConcatDataset([self, other])
 
     def batch(self, index: Index) -> tuple[Tensor, ...] | None:
-        """The samples at `index` (a slice, or sample numbers (n,) int64 in range), collated: one Tensor (n, ...) per field.
+        """The samples at `index`, collated: one Tensor (n, ...) per field.
 
+        index: a slice with start and stop, or sample numbers (n,), int64, in range.
         None, which is the default, where there is no faster way than one sample after the other.
         """
         return None
 
 
 class TensorDataset(Dataset):
-    """Rows of tensors that share their first size: sample i is `(tensors[0][i], tensors[1][i], ...)`.
+    """Rows of tensors that share their first size: sample i is `(a[i], b[i], ...)`.
 
-    tensors: each (N, ...), Tensors or NumPy arrays, any dtype. They are not copied, and gradients do not flow through.
+    tensors: each (N, ...), Tensors or NumPy arrays, any dtype. They are not copied, and gradients
+    do not flow through.
 
     Raises:
         ArgumentError: no tensor given.
@@ -84,7 +89,7 @@ class TensorDataset(Dataset):
         return tuple(tensor[position] for tensor in self.tensors)
 
     def batch(self, index: Index) -> tuple[Tensor, ...] | None:
-        """The samples at `index`, one Tensor (n, ...) per tensor: a slice shares memory, numbers are gathered."""
+        """One Tensor (n, ...) per tensor: a slice shares memory, numbers are gathered."""
         if type(self).__getitem__ is not TensorDataset.__getitem__:
             return None  # a subclass changes its samples
         return self._rows(index)
@@ -156,8 +161,9 @@ def random_split(
 ) -> list[Subset]:
     """Split a dataset at random into subsets without overlap.
 
-    lengths: sizes that add up to `len(dataset)`, or fractions that add up to 1 (what rounding down leaves over goes to the
-    subsets one by one, from the first). generator: a seed or a Generator; without it, the global one (`manual_seed`).
+    lengths: sizes that add up to `len(dataset)`, or fractions that add up to 1 (what rounding down
+    leaves over goes to the subsets one by one, from the first). generator: a seed or a Generator;
+    without it, the global one (`manual_seed`).
 
     Raises:
         ArgumentError: negative lengths, or lengths that do not add up.

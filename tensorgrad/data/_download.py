@@ -27,11 +27,16 @@ class RemoteFile(NamedTuple):
 
 
 def download(
-    remote: RemoteFile, mirrors: Sequence[str], folder: str | os.PathLike[str], *, timeout: float = 30.0
+    remote: RemoteFile,
+    mirrors: Sequence[str],
+    folder: str | os.PathLike[str],
+    *,
+    timeout: float = 30.0,
 ) -> Path:
-    """Fetch `remote` from the first of `mirrors` that has it, into `folder` (made if need be). Returns its path.
+    """Fetch `remote` from the first of `mirrors` that has it, into `folder`, and return its path.
 
-    The file appears under its name only when its size and checksum are right. A bar shows progress on a terminal.
+    The file appears under its name only when its size and checksum are right. A bar shows progress
+    on a terminal.
 
     Raises:
         DataError: no mirror gave the file; says what each of them did.
@@ -46,7 +51,12 @@ def download(
             return path
         except DataError as error:
             failures.append(f"{url}: {error}")
-        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+        except (
+            urllib.error.URLError,
+            http.client.HTTPException,
+            TimeoutError,
+            ConnectionError,
+        ) as error:
             failures.append(f"{url}: {getattr(error, 'reason', None) or error}")
     tried = "".join(f"\n  {failure}" for failure in failures)
     raise DataError(

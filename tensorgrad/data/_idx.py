@@ -1,7 +1,7 @@
 """IDX, the format of MNIST's files (Y. LeCun, http://yann.lecun.com/exdb/mnist/).
 
-Two zero bytes, a byte for the element type, a byte for the number of dimensions, each dimension as a big-endian uint32, then
-the elements in C order, big-endian.
+Two zero bytes, a byte for the element type, a byte for the number of dimensions, each dimension as
+a big-endian uint32, then the elements in C order, big-endian.
 """
 
 from __future__ import annotations
@@ -32,10 +32,12 @@ CHUNK = 1 << 20
 def read_idx(path: str | os.PathLike[str], *, max_bytes: int = 1 << 31) -> np.ndarray[Any, Any]:
     """The array in an IDX file, gzipped or not (told by its first bytes, not by its name).
 
-    Nothing is allocated on the word of the header alone: a plain file must have the size that its header promises, and a
-    gzipped one is unpacked piece by piece and refused if it would hold more than `max_bytes` bytes.
+    Nothing is allocated on the word of the header alone: a plain file must have the size that its
+    header promises, and a gzipped one is unpacked piece by piece and refused if it would hold more
+    than `max_bytes` bytes.
 
-    Returns a writable array in the machine's byte order: uint8, int8, int16, int32, float32 or float64.
+    Returns a writable array in the machine's byte order: uint8, int8, int16, int32, float32 or
+    float64.
 
     Raises:
         DataError: the file is not IDX, is truncated or corrupt, or goes on after its last element.
@@ -94,7 +96,8 @@ def _read_header(file: BinaryIO, path: str | os.PathLike[str]) -> tuple[np.dtype
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in DTYPES:
         raise DataError(
             f"{path}: not an IDX file: expected it to begin with 00 00, a type among "
-            f"{' '.join(f'{code:02x}' for code in DTYPES)} and a number of dimensions, got {magic.hex(' ') or 'nothing'}"
+            f"{' '.join(f'{code:02x}' for code in DTYPES)} and a number of dimensions, "
+            f"got {magic.hex(' ') or 'nothing'}"
         )
     ndim = magic[3]
     if ndim > MAX_DIMENSIONS:
@@ -110,7 +113,9 @@ def _read_header(file: BinaryIO, path: str | os.PathLike[str]) -> tuple[np.dtype
 
 
 def write_idx(path: str | os.PathLike[str], array: object) -> None:
-    """Write an array or Tensor as an IDX file, gzipped if the name ends in `.gz`. The file appears complete or not at all.
+    """Write an array or Tensor as an IDX file, gzipped if the name ends in `.gz`.
+
+    The file appears complete or not at all.
 
     Raises:
         DTypeError: IDX has no such element type (it has uint8, int8, int16, int32, float32 and float64).
@@ -122,9 +127,7 @@ def write_idx(path: str | os.PathLike[str], array: object) -> None:
         names = ", ".join(dtype.name for dtype in CODES)
         raise DTypeError(f"write_idx: expected a dtype among {names}, got {values.dtype}; convert the array first")
     if values.ndim > MAX_DIMENSIONS or any(size >= 1 << 32 for size in values.shape):
-        raise ShapeError(
-            f"write_idx: expected at most {MAX_DIMENSIONS} sizes below 2**32, got shape {values.shape}"
-        )
+        raise ShapeError(f"write_idx: expected at most {MAX_DIMENSIONS} sizes below 2**32, got shape {values.shape}")
     header = struct.pack(f">2xBB{values.ndim}I", code, values.ndim, *values.shape)
     body = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder(">")).data
     with atomic_write(path) as file:

@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 
 from tensorgrad._tensor import Tensor
-from tensorgrad.data._random import Generator, to_generator
+from tensorgrad.data._random import to_generator
 from tensorgrad.data._sampler import BatchSampler, RandomSampler, SequentialSampler
 from tensorgrad.data._tensors import stack, to_array, to_count, to_index, to_tensor
 from tensorgrad.errors import ArgumentError, DTypeError, ShapeError
+from tensorgrad.random import Generator
 
 
 def default_collate(samples: Sequence[Any]) -> Any:
     """Samples of one kind as one batch: each field with a new first axis.
 
-    Tensors, arrays and numbers become a Tensor (Python's floats float32, its integers int64); tuples, lists and mappings are
-    collated field by field; anything else, text for instance, becomes a list.
+    Tensors, arrays and numbers become a Tensor (Python's floats float32, its integers int64);
+    tuples, lists and mappings are collated field by field; anything else, text for instance,
+    becomes a list.
 
     Raises:
         ShapeError: fields whose shapes differ from sample to sample.
@@ -36,7 +38,10 @@ def default_collate(samples: Sequence[Any]) -> Any:
         return _stacked([to_array(sample, "default_collate") for sample in samples])
     if isinstance(first, (bool, int, float)):
         numbers = np.asarray(samples)
-        return to_tensor(numbers.astype(np.float32) if numbers.dtype == np.float64 else numbers, "default_collate")
+        return to_tensor(
+            numbers.astype(np.float32) if numbers.dtype == np.float64 else numbers,
+            "default_collate",
+        )
     if isinstance(first, Mapping):
         return {key: default_collate([sample[key] for sample in samples]) for key in first}
     if isinstance(first, (tuple, list)):
@@ -52,26 +57,27 @@ def _stacked(arrays: list[np.ndarray[Any, Any]]) -> Tensor:
     for array in arrays:
         if array.shape != first.shape:
             raise ShapeError(
-                f"default_collate: expected samples of one shape, got {first.shape} and {array.shape}; give a collate_fn"
+                f"default_collate: expected samples of one shape, got {first.shape} and {array.shape}; "
+                f"give a collate_fn"
             )
         if array.dtype != first.dtype:
-            raise DTypeError(
-                f"default_collate: expected samples of one dtype, got {first.dtype} and {array.dtype}"
-            )
+            raise DTypeError(f"default_collate: expected samples of one dtype, got {first.dtype} and {array.dtype}")
     return stack(arrays)
 
 
 class DataLoader:
-    """Mini-batches of a dataset; each iteration over it is one epoch. Arguments and meanings are PyTorch's.
+    """Mini-batches of a dataset; each iteration over it is one epoch. Arguments as in PyTorch.
 
-    dataset: anything with `len()` and indexing. batch_size: samples in a batch; the last batch is smaller unless `drop_last`.
-    shuffle: visit the samples in a random order, another one each epoch. generator: for that order, a seed or a Generator
-    (the same seed gives the same epochs), or None for the global one (`tensorgrad.manual_seed`). sampler: gives the order
-    instead of `shuffle`. batch_sampler: gives lists of sample numbers, instead of batch_size, shuffle, sampler and drop_last.
-    collate_fn: makes a batch of a list of samples; `default_collate` stacks them.
+    dataset: anything with `len()` and indexing. batch_size: samples in a batch; the last batch is
+    smaller unless `drop_last`. shuffle: visit the samples in a random order, another one each
+    epoch. generator: for that order, a seed or a Generator (the same seed gives the same epochs),
+    or None for the global one (`tensorgrad.manual_seed`). sampler: gives the order instead of
+    `shuffle`. batch_sampler: gives lists of sample numbers, instead of batch_size, shuffle, sampler
+    and drop_last. collate_fn: makes a batch of a list of samples; `default_collate` stacks them.
 
-    Where the dataset can (TensorDataset, a Subset of one, Digits, MNIST) and no collate_fn is given, a batch costs one call per
-    array, whatever its size; without shuffling the batches share the dataset's memory, so writing to one writes to the dataset.
+    Where the dataset can (TensorDataset, a Subset of one, Digits, MNIST) and no collate_fn is
+    given, a batch costs one call per array, whatever its size; without shuffling the batches share
+    the dataset's memory, so writing to one writes to the dataset.
 
     Raises:
         ArgumentError: a batch size below 1, or arguments that exclude each other.

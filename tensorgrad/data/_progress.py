@@ -1,4 +1,4 @@
-"""A progress bar: one line on a terminal, rewritten in place; nothing where the output is no terminal."""
+"""A progress bar: one line on a terminal, rewritten in place; nothing where there is no terminal."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def format_seconds(seconds: float) -> str:
 class Progress:
     """How much of `total` is done, how fast, and how long the rest will take.
 
-    `advance` says when the line is due to be drawn again (ten times a second), so that the text beside the bar need not be
-    formatted at every step:
+    `advance` says when the line is due to be drawn again (ten times a second), so that the text
+    beside the bar need not be formatted at every step:
 
         with Progress(total=60_000, unit="samples") as bar:
             for batch in loader:
@@ -62,7 +62,7 @@ class Progress:
         return self.enabled and time.perf_counter() >= self._due
 
     def draw(self, label: str, detail: str = "") -> None:
-        """Rewrite the line: label, bar, percentage, detail, rate, time left; cut to the terminal's width."""
+        """Rewrite the line: label, bar, percentage, detail, rate, time left; cut to the width."""
         now = time.perf_counter()
         rate = self.done / max(now - self._start, 1e-9)
         fraction = min(self.done / max(self.total, 1), 1.0)
@@ -85,6 +85,9 @@ class Progress:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.clear()

@@ -8,15 +8,18 @@ from typing import Any, cast
 
 import numpy as np
 
-from tensorgrad.data._random import Generator, permutation, to_generator, uniform
+from tensorgrad.data._random import permutation, to_generator, uniform
 from tensorgrad.data._tensors import Array, to_array, to_count, to_index
 from tensorgrad.errors import ArgumentError
+from tensorgrad.random import Generator
 
 
 class Sampler:
-    """Sample numbers for one epoch. Subclasses define `__iter__` and, if it is known beforehand, `__len__`.
+    """Sample numbers for one epoch.
 
-    A sampler that knows a whole epoch at once may define `order` instead of `__iter__`; batches are then cut out of it.
+    Subclasses define `__iter__` and, if it is known beforehand, `__len__`.
+    A sampler that knows a whole epoch at once may define `order` instead of `__iter__`; batches are
+    then cut out of it.
     """
 
     def __iter__(self) -> Iterator[int]:
@@ -42,10 +45,10 @@ class SequentialSampler(Sampler):
 
 
 class RandomSampler(Sampler):
-    """Every sample once, in a random order that is another one each epoch; or drawn with replacement.
+    """Every sample once, in a new random order each epoch; or samples drawn with replacement.
 
-    num_samples: how many to draw, by default as many as there are. generator: a seed, a Generator, or None for the global one
-    (`manual_seed`). The same seed gives the same sequence of epochs.
+    num_samples: how many to draw, by default as many as there are. generator: a seed, a Generator,
+    or None for the global one (`manual_seed`). The same seed gives the same sequence of epochs.
 
     Raises:
         ArgumentError: `num_samples` is not above 0, or is more than there are and `replacement` is off.
@@ -69,9 +72,7 @@ class RandomSampler(Sampler):
         self.num_samples = None if num_samples is None else to_count(num_samples, "RandomSampler", "num_samples")
         self.generator = to_generator(generator)
         if not replacement and num_samples is not None and num_samples > len(data_source):
-            raise ArgumentError(
-                f"RandomSampler: {num_samples} samples of {len(data_source)} need replacement=True"
-            )
+            raise ArgumentError(f"RandomSampler: {num_samples} samples of {len(data_source)} need replacement=True")
 
     def __len__(self) -> int:
         size = len(self.data_source)
@@ -102,7 +103,7 @@ class SubsetRandomSampler(Sampler):
 
 
 class WeightedRandomSampler(Sampler):
-    """`num_samples` sample numbers drawn with replacement; number i comes with a chance proportional to `weights[i]`.
+    """Draws with replacement; sample i comes with a chance proportional to `weights[i]`.
 
     Raises:
         ArgumentError: weights that are negative, not finite or all 0.
@@ -129,11 +130,12 @@ class WeightedRandomSampler(Sampler):
         ends = np.cumsum(self.weights)
         # side="right" steps over weights of 0; the last positive one also takes a product that rounds up to the total.
         drawn = np.searchsorted(ends, uniform(self.num_samples, self.generator) * ends[-1], side="right")
-        return np.minimum(drawn, np.flatnonzero(self.weights)[-1]).astype(np.int64)
+        order: Array = np.minimum(drawn, np.flatnonzero(self.weights)[-1]).astype(np.int64)
+        return order
 
 
 class BatchSampler(Sampler):
-    """The numbers of another sampler in lists of `batch_size`; the last one is shorter, or left out with `drop_last`.
+    """The numbers of another sampler in lists of `batch_size`; `drop_last` leaves out a short one.
 
     Example:
         >>> from tensorgrad.data import BatchSampler
@@ -158,8 +160,9 @@ class BatchSampler(Sampler):
         return total // self.batch_size if self.drop_last else -(-total // self.batch_size)
 
     def cuts(self, size: int) -> Iterator[slice | Array | list[int]]:
-        """The same batches for a dataset of `size` samples in the cheapest form: slices where the numbers are a run, pieces of
-        an order (which are in range), or else lists.
+        """The same batches, for a dataset of `size` samples, in the cheapest form.
+
+        Slices where the numbers are a run, pieces of an order, which are in range, or else lists.
 
         Raises IndexOutOfRangeError for an order that goes past `size`.
         """

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorgrad._tensor import Tensor, as_tensor, empty_raw, view, wrap_array
-from tensorgrad.dtypes import CODES
+from tensorgrad._tensor import Tensor, as_tensor, view, wrap_array
 from tensorgrad.errors import ArgumentError, DTypeError, IndexOutOfRangeError
 
 Array = np.ndarray[Any, Any]
@@ -17,7 +16,7 @@ Index = slice | Array
 
 
 def to_array(value: object, where: str) -> Array:
-    """A NumPy array of `value`, a Tensor or anything that NumPy takes; of the same memory if that is possible."""
+    """A NumPy array of a Tensor or of anything NumPy takes, without a copy where possible."""
     array = value.detach().numpy() if isinstance(value, Tensor) else np.asarray(value)
     if array.dtype.hasobject:
         raise DTypeError(f"{where}: expected an array of numbers, got {type(value).__name__}")
@@ -25,9 +24,8 @@ def to_array(value: object, where: str) -> Array:
 
 
 def to_tensor(value: object, where: str) -> Tensor:
-    """A Tensor of `value`, off the tape; of the same memory if `value` is a Tensor or an array laid out like one."""
-    tensor = as_tensor(value, where)
-    return tensor.detach() if tensor.requires_grad else tensor
+    """A Tensor off the tape, of the memory of `value` if that is a Tensor or laid out like one."""
+    return as_tensor(value, where).detach()
 
 
 def stack(arrays: list[Array]) -> Tensor:
@@ -36,18 +34,12 @@ def stack(arrays: list[Array]) -> Tensor:
 
 
 def rows(tensor: Tensor, index: Index) -> Tensor:
-    """Samples of `tensor`, (N, ...): a slice shares its memory; numbers, which must be in range, are gathered in one call."""
-    tail = tensor.shape[1:]
+    """Samples of `tensor`, (N, ...): a slice shares its memory; numbers, in range, are gathered in one call."""
     if isinstance(index, slice):
         start, stop, _ = index.indices(tensor.shape[0])
         strides = tensor.strides
-        return view(tensor, (max(stop - start, 0), *tail), strides, start * strides[0])
-    shape = (len(index), *tail)
-    source = tensor.detach().numpy()
-    out = empty_raw(shape, len(index) * (source.size // len(source) if len(source) else 0), CODES[tensor.dtype])
-    # mode="raise" would gather into a second buffer first, so that `out` stays whole if an index is wrong.
-    np.take(source, index, axis=0, out=out.numpy(), mode="clip")
-    return out
+        return view(tensor, (max(stop - start, 0), *tensor.shape[1:]), strides, start * strides[0])
+    return wrap_array(tensor.numpy().take(index, axis=0))
 
 
 def to_index(numbers: object, size: int, where: str) -> Array:
@@ -68,7 +60,10 @@ def to_index(numbers: object, size: int, where: str) -> Array:
 
 
 def to_position(index: object, size: int, where: str) -> int:
-    """One sample number in [0, size); a negative one counts from the end. Raises as `to_index` does."""
+    """One sample number in [0, size); a negative one counts from the end.
+
+    Raises as `to_index` does.
+    """
     try:
         position = operator.index(index)  # type: ignore[arg-type]
     except TypeError:

@@ -1,4 +1,4 @@
-"""Ready datasets: Digits, which comes with tensorgrad, and MNIST with the many files that share its format."""
+"""Ready datasets: Digits, which comes with tensorgrad, and MNIST with all that shares its format."""
 
 from __future__ import annotations
 
@@ -25,10 +25,17 @@ TargetTransform = Callable[[int], Any]
 
 
 class _LabelledImages(TensorDataset):
-    """Images (N, 1, H, W) float32 in [0, 1] with labels (N,) int64; sample i is `(image (1, H, W), label as an int)`."""
+    """Images (N, 1, H, W) float32 in [0, 1] with labels (N,) int64.
+
+    Sample i is the image, (1, H, W), and its label as an int.
+    """
 
     def __init__(
-        self, images: Array, labels: Array, transform: Transform | None, target_transform: TargetTransform | None
+        self,
+        images: Array,
+        labels: Array,
+        transform: Transform | None,
+        target_transform: TargetTransform | None,
     ) -> None:
         super().__init__(to_tensor(images[:, np.newaxis], "images"), to_tensor(labels.astype(np.int64), "labels"))
         self.transform, self.target_transform = transform, target_transform
@@ -60,19 +67,20 @@ class _LabelledImages(TensorDataset):
 class Digits(_LabelledImages):
     """1,797 handwritten digits of 8x8 pixels, which come with tensorgrad.
 
-    train: True for 1,442 of them, False for the held-out fifth (355), None for all. The split is fixed: of each digit's images,
-    in the file's order, every fifth is held out. (The file keeps a writer's digits together, so the same 13 people wrote both
-    parts: the accuracy is for new digits, not for new hands.) transform, target_transform: called on an image (1, 8, 8), on a
+    train: True for 1,442 of them, False for the held-out fifth (355), None for all. The split is
+    fixed: of each digit's images, in the file's order, every fifth is held out. (The file keeps a
+    writer's digits together, so the same 13 people wrote both parts: the accuracy is for new
+    digits, not for new hands.) transform, target_transform: called on an image (1, 8, 8), on a
     label, whenever a sample is fetched.
 
-    Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998,
-    https://doi.org/10.24432/C50P49, the test set; licence CC BY 4.0.
+    Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine
+    Learning Repository, 1998, https://doi.org/10.24432/C50P49, the test set; licence CC BY 4.0.
 
     Example:
         >>> from tensorgrad.data.datasets import Digits
         >>> digits = Digits(train=False)
         >>> digits.images.shape, digits[0][1], len(Digits(train=True))
-        ((355, 1, 8, 8), 4, 1442)
+        ((355, 1, 8, 8), 5, 1442)
     """
 
     def __init__(
@@ -81,7 +89,7 @@ class Digits(_LabelledImages):
         transform: Transform | None = None,
         target_transform: TargetTransform | None = None,
     ) -> None:
-        file = importlib.resources.files("tensorgrad.data").joinpath("_digits", "digits.csv.gz")
+        file = importlib.resources.files("tensorgrad.data") / "_digits" / "digits.csv.gz"
         lines = gzip.decompress(file.read_bytes()).decode("ascii").splitlines()
         table = np.loadtxt(lines, dtype=np.uint8, delimiter=",")  # (1797, 65)
         pixels, labels = table[:, :64], table[:, 64]
@@ -101,13 +109,14 @@ def _held_out(labels: Array) -> Array:
 
 
 class MNIST(_LabelledImages):
-    """The images and labels of MNIST, or of another set in its format (Fashion-MNIST, EMNIST, ...), from IDX files.
+    """Images and labels of MNIST, or of a set in its format (Fashion-MNIST, ...), from IDX files.
 
-    root: the directory with `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
-    `t10k-labels-idx1-ubyte`, gzipped (`.gz`) or not, or above `MNIST/raw` with them. train: the 60,000 training images, or the
-    10,000 test images. download: fetch MNIST's files that are not there into `root`, from the first of `mirrors` that has
-    them; their SHA-256 is checked. transform, target_transform: called on an image (1, 28, 28), on a label, whenever a sample is
-    fetched.
+    root: the directory with `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`,
+    `t10k-images-idx3-ubyte` and `t10k-labels-idx1-ubyte`, gzipped (`.gz`) or not, or above
+    `MNIST/raw` with them. train: the 60,000 training images, or the 10,000 test images. download:
+    fetch MNIST's files that are not there into `root`, from the first of `mirrors` that has them;
+    their SHA-256 is checked. transform, target_transform: called on an image (1, 28, 28), on a
+    label, whenever a sample is fetched.
 
     Raises:
         DataError: a file is missing (says which), damaged or not what it should be, or cannot be downloaded.
