@@ -23,9 +23,7 @@ def cdef() -> str:
 
 def in_project(folder: str, pattern: str) -> list[str]:
     """Return the files below csrc/`folder`, relative to the project's root, as setuptools demands."""
-    return [
-        path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "csrc" / folder).glob(pattern))
-    ]
+    return [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "csrc" / folder).glob(pattern))]
 
 
 def compile_flags() -> list[str]:

@@ -12,7 +12,7 @@ from tensorgrad import nn, optim
 from tensorgrad.data.datasets import Digits
 
 package = Path(tensorgrad.__file__).parent
-for part in ("py.typed", "tensor.pyi", "include/tensorgrad.h"):
+for part in ("py.typed", "include/tensorgrad.h"):
     assert (package / part).is_file(), f"{part} is missing from {package}"
 assert (Path(tensorgrad.get_include()) / "tensorgrad.h").is_file()
 assert "matplotlib" not in sys.modules, "an optional extra was imported unasked"

@@ -42,7 +42,7 @@ def test_page(page: Path) -> None:
         # empty lines in front make tracebacks show the page's own line numbers
         line = text.count("\n", 0, block.start("code"))
         code = "\n" * line + textwrap.dedent(block["code"])
-        exec(compile(code, str(page), "exec"), names)
+        exec(compile(code, str(page), "exec", dont_inherit=True), names)  # not this file's __future__
 
 
 def test_readme_has_examples() -> None:
@@ -76,7 +76,9 @@ def test_docstring(example: doctest.DocTest) -> None:
     assert not results.failed, "".join(report)
 
 
-PUBLIC_MODULES = [module for module in modules() if not any(part.startswith("_") for part in module.__name__.split("."))]
+PUBLIC_MODULES = [
+    module for module in modules() if not any(part.startswith("_") for part in module.__name__.split("."))
+]
 
 
 @pytest.mark.parametrize("module", PUBLIC_MODULES, ids=lambda module: module.__name__)
