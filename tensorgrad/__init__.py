@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tensorgrad import autograd, nn, optim
+from tensorgrad import autograd, data, errors, nn, ops, optim
 from tensorgrad._config import __version__, get_include, show_config
 from tensorgrad._native import (
     get_num_threads,
@@ -26,8 +26,8 @@ from tensorgrad.dtypes import (
     uint32,
     uint64,
 )
-from tensorgrad.errors import *  # noqa: F403
-from tensorgrad.ops import *  # noqa: F403
+from tensorgrad.errors import *
+from tensorgrad.ops import *
 from tensorgrad.random import (
     Generator,
     bernoulli,
@@ -39,3 +39,47 @@ from tensorgrad.random import (
     randperm,
     uniform,
 )
+
+__all__ = [
+    *errors.__all__,
+    *ops.__all__,
+    "Generator",
+    "Tensor",
+    "__version__",
+    "autograd",
+    "bernoulli",
+    "bool_",
+    "data",
+    "default_generator",
+    "enable_grad",
+    "errors",
+    "float32",
+    "float64",
+    "get_include",
+    "get_num_threads",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "is_grad_enabled",
+    "manual_seed",
+    "memory_stats",
+    "nn",
+    "no_grad",
+    "normal",
+    "ops",
+    "optim",
+    "rand",
+    "randn",
+    "randperm",
+    "release_memory",
+    "set_grad_enabled",
+    "set_memory_limit",
+    "set_num_threads",
+    "show_config",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "uniform",
+]

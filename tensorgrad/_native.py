@@ -1,4 +1,5 @@
-"""The one importer of the compiled module: memory, pointers, layouts, and the way from a status to an exception."""
+"""The one importer of the compiled module: memory, pointers, layouts, and the way from a status to
+an exception."""
 
 from __future__ import annotations
 
@@ -8,20 +9,32 @@ from typing import Any, Final, NoReturn
 
 import numpy as np
 
-from tensorgrad import _C
+from tensorgrad._C import ffi, lib
 from tensorgrad.dtypes import CODES, DTYPES, ITEMSIZES
-from tensorgrad.errors import ArgumentError, IndexOutOfRangeError, OutOfMemoryError, ShapeError, TensorgradError
-from tensorgrad.shapes import Shape, broadcast_shapes, broadcast_strides, checked_size, collapse, contiguous_strides
+from tensorgrad.errors import (
+    ArgumentError,
+    IndexOutOfRangeError,
+    OutOfMemoryError,
+    ShapeError,
+    TensorgradError,
+)
+from tensorgrad.shapes import (
+    Shape,
+    broadcast_shapes,
+    broadcast_strides,
+    checked_size,
+    collapse,
+    contiguous_strides,
+)
 
-ffi = _C.ffi
-lib = _C.lib
 NULL: Final = ffi.NULL
 
-# One rising number orders everything that the tape must compare: a node takes one when it records, a storage when it is written.
+# One rising number orders everything that the tape must compare: a node takes one when it records,
+# a storage when it is written.
 clock = count(1).__next__
 
 
-# ---- memory ---------------------------------------------------------------------------------------------------------------
+# ---- memory --------------------------------------------------------------------------------------
 
 
 class Storage:
@@ -43,6 +56,9 @@ class BorrowedStorage:
 
     __slots__ = ("__weakref__", "owner", "ptr", "viewed", "writer", "written")
 
+    writer: str
+    viewed: bool
+
     def __init__(self, owner: np.ndarray[Any, Any]) -> None:
         self.owner = owner
         self.ptr = ffi.cast("void *", owner.__array_interface__["data"][0])
@@ -54,8 +70,9 @@ _alloc = lib.tg_alloc
 
 
 def allocate(nbytes: int) -> Storage:
-    """An uninitialised block. Where the system has no memory its pointer is NULL, which the first kernel that is given it
-    refuses (`fail`): the hot path has no test of its own, and writes these lines out."""
+    """An uninitialised block. Where the system has no memory its pointer is NULL, which the first
+    kernel that is given it refuses (`fail`): the hot path has no test of its own, and writes these
+    lines out."""
     storage = _new_storage(Storage)
     storage.ptr = _alloc(nbytes)
     storage.written = 0
@@ -77,7 +94,9 @@ class _Exposed:
         self.__array_interface__ = interface
 
 
-def as_ndarray(storage: Any, ptr: Any, shape: Shape, strides: Shape | None, code: int) -> np.ndarray[Any, Any]:
+def as_ndarray(
+    storage: Any, ptr: Any, shape: Shape, strides: Shape | None, code: int
+) -> np.ndarray[Any, Any]:
     """A zero-copy NumPy view of a tensor's memory, which keeps that memory alive."""
     dtype = DTYPES[code]
     if not ptr:
@@ -93,11 +112,12 @@ def as_ndarray(storage: Any, ptr: Any, shape: Shape, strides: Shape | None, code
     return np.asarray(_Exposed(storage, interface))
 
 
-# ---- errors ---------------------------------------------------------------------------------------------------------------
+# ---- errors --------------------------------------------------------------------------------------
 
 
-def fail(status: int, where: str, *storages: Storage) -> NoReturn:
-    """Raises the named error for a status of the C library. `storages` are the buffers just allocated for the call."""
+def fail(status: int, where: str, *storages: Storage | BorrowedStorage) -> NoReturn:
+    """Raises the named error for a status of the C library. `storages` are the buffers just
+    allocated for the call."""
     for storage in storages:
         if not storage.ptr:
             raise OutOfMemoryError(f"{where}: the system has no memory for the result")
@@ -110,7 +130,7 @@ def fail(status: int, where: str, *storages: Storage) -> NoReturn:
     raise TensorgradError(f"{where}: the C library refused the call (status {status})")
 
 
-# ---- names and layouts ----------------------------------------------------------------------------------------------------
+# ---- names and layouts ---------------------------------------------------------------------------
 
 
 def kernel_ids(family: int) -> dict[str, int]:
@@ -158,24 +178,33 @@ def scalar_layout(size: int) -> Any:
 
 
 def broadcast_layout(where: str, *operands: tuple[Shape, Shape | None]) -> tuple[Shape, Any]:
-    """The broadcast shape of operands given as (shape, strides or None if contiguous), and the layout that walks them. Kept for
-    reuse."""
+    """The broadcast shape of operands given as (shape, strides or None if contiguous), and the
+    layout that walks them. Kept for reuse."""
     found = _layouts.get(operands)
     if found is None:
         shape: Shape = ()
         for operand_shape, _ in operands:
             shape = broadcast_shapes(shape, operand_shape, where)
         checked_size(shape, 8, where)
-        found = shape, make_layout(shape, [
-            broadcast_strides(s, contiguous_strides(s) if strides is None else strides, shape) for s, strides in operands
-        ])
+        found = (
+            shape,
+            make_layout(
+                shape,
+                [
+                    broadcast_strides(
+                        s, contiguous_strides(s) if strides is None else strides, shape
+                    )
+                    for s, strides in operands
+                ],
+            ),
+        )
         if len(_layouts) >= _MAX_LAYOUTS:
             _layouts.clear()
         _layouts[operands] = found
     return found
 
 
-# ---- configuration --------------------------------------------------------------------------------------------------------
+# ---- configuration -------------------------------------------------------------------------------
 
 
 def get_num_threads() -> int:
@@ -189,7 +218,8 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(n: int) -> None:
-    """Sets the number of threads that kernels may use, 1 to 256. Results are the same bits for any number.
+    """Sets the number of threads that kernels may use, 1 to 256. Results are the same bits for any
+    number.
 
     >>> import tensorgrad
     >>> before = tensorgrad.get_num_threads()
@@ -211,21 +241,26 @@ def _configure() -> None:
     """Applies TENSORGRAD_ISA and TENSORGRAD_NUM_THREADS."""
     isa = os.environ.get("TENSORGRAD_ISA")
     if isa and lib.tg_select_isa(isa.encode()) != lib.TG_OK:
-        raise ArgumentError(f"TENSORGRAD_ISA: expected one of {', '.join(_available_isas())} on this machine, got {isa!r}")
+        raise ArgumentError(
+            f"TENSORGRAD_ISA: expected one of {', '.join(_available_isas())} on this machine, got "
+            f"{isa!r}"
+        )
     threads = os.environ.get("TENSORGRAD_NUM_THREADS")
     if threads:
         try:
             set_num_threads(int(threads))
         except ValueError:
-            raise ArgumentError(f"TENSORGRAD_NUM_THREADS: expected an integer from 1 to 256, got {threads!r}") from None
+            raise ArgumentError(
+                f"TENSORGRAD_NUM_THREADS: expected an integer from 1 to 256, got {threads!r}"
+            ) from None
 
 
 _configure()
 
 
 def memory_stats() -> dict[str, int]:
-    """What the allocator holds, in bytes: `bytes_in_use`, `bytes_cached`, `cache_limit`, `peak_in_use`; and its calls to the
-    system so far, `system_allocs` and `system_frees`.
+    """What the allocator holds, in bytes: `bytes_in_use`, `bytes_cached`, `cache_limit`,
+    `peak_in_use`; and its calls to the system so far, `system_allocs` and `system_frees`.
 
     >>> import tensorgrad
     >>> tensorgrad.memory_stats()["bytes_cached"] <= tensorgrad.memory_stats()["cache_limit"]
@@ -254,13 +289,19 @@ def set_memory_limit(nbytes: int) -> None:
     >>> limit = tensorgrad.memory_stats()["cache_limit"]
     >>> tensorgrad.set_memory_limit(limit)
     """
-    if not isinstance(nbytes, int) or nbytes < 0 or lib.tg_memory_set_limit(min(nbytes, 2**63 - 1)) != lib.TG_OK:
+    if (
+        not isinstance(nbytes, int)
+        or nbytes < 0
+        or lib.tg_memory_set_limit(min(nbytes, 2**63 - 1)) != lib.TG_OK
+    ):
         raise ArgumentError(f"set_memory_limit: expected a number of bytes >= 0, got {nbytes!r}")
 
 
 def config() -> dict[str, str]:
     """What `show_config` prints."""
-    caches = [f"L{level} {size // 1024} KiB" for level in (1, 2, 3) if (size := lib.tg_cache_bytes(level))]
+    caches = [
+        f"L{level} {size // 1024} KiB" for level in (1, 2, 3) if (size := lib.tg_cache_bytes(level))
+    ]
     return {
         "isa": f"{ffi.string(lib.tg_isa()).decode()} (available: {', '.join(_available_isas())})",
         "threads": f"{get_num_threads()} (default: {lib.tg_default_num_threads()})",
@@ -273,8 +314,34 @@ def config() -> dict[str, str]:
 
 
 __all__ = [
-    "ACTIVATION", "ARGREDUCE", "BINARY", "CODES", "DTYPES", "ITEMSIZES", "NULL", "RANDOM", "REDUCE", "SOFTMAX", "UNARY",
-    "BorrowedStorage", "Storage", "allocate", "as_ndarray", "broadcast_layout", "clock", "config", "fail", "ffi",
-    "get_num_threads", "kernel_ids", "lib", "make_layout", "memory_stats", "offset_pointer", "release_memory",
-    "scalar_layout", "set_memory_limit", "set_num_threads",
-]  # fmt: skip
+    "ACTIVATION",
+    "ARGREDUCE",
+    "BINARY",
+    "CODES",
+    "DTYPES",
+    "ITEMSIZES",
+    "NULL",
+    "RANDOM",
+    "REDUCE",
+    "SOFTMAX",
+    "UNARY",
+    "BorrowedStorage",
+    "Storage",
+    "allocate",
+    "as_ndarray",
+    "broadcast_layout",
+    "clock",
+    "config",
+    "fail",
+    "ffi",
+    "get_num_threads",
+    "kernel_ids",
+    "lib",
+    "make_layout",
+    "memory_stats",
+    "offset_pointer",
+    "release_memory",
+    "scalar_layout",
+    "set_memory_limit",
+    "set_num_threads",
+]

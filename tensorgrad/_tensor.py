@@ -1,4 +1,5 @@
-"""Tensor: a block of memory, a shape, and a place on the tape. Its operations come from the op registry (tensorgrad/ops)."""
+"""Tensor: a block of memory, a shape, and a place on the tape. Its operations come from the op
+registry (tensorgrad/ops)."""
 
 from __future__ import annotations
 
@@ -13,10 +14,10 @@ from tensorgrad._native import (
     Storage,
     allocate,
     as_ndarray,
+    broadcast_layout,
     clock,
     fail,
     lib,
-    broadcast_layout,
     offset_pointer,
 )
 from tensorgrad.autograd import _functional, _tape
@@ -31,8 +32,9 @@ from tensorgrad.shapes import Shape, checked_size, contiguous_strides, is_contig
 class Tensor:
     """An n-dimensional array that remembers how it was computed.
 
-    `Tensor(data)` copies numbers, nested sequences or a NumPy array, as `tensorgrad.tensor(data)` does. Attributes: `shape`,
-    `dtype` (NumPy's), `ndim`, `size`, `requires_grad`, `grad`, `is_leaf`.
+    `Tensor(data)` copies numbers, nested sequences or a NumPy array, as `tensorgrad.tensor(data)`
+    does. Attributes: `shape`, `dtype` (NumPy's), `ndim`, `size`, `requires_grad`, `grad`,
+    `is_leaf`.
 
     >>> import tensorgrad
     >>> x = tensorgrad.Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
@@ -110,13 +112,17 @@ class Tensor:
         self.requires_grad_(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Makes it a leaf whose gradient collects in `.grad` (or, with False, stops that and drops the gradient).
+        """Makes it a leaf whose gradient collects in `.grad` (or, with False, stops that and drops
+        the gradient).
 
-        Raises DTypeError unless the dtype is float32 or float64, GradientError on a computed tensor."""
+        Raises DTypeError unless the dtype is float32 or float64, GradientError on a computed
+        tensor."""
         node = self._node
         if node.__class__ is Node:
             if not requires_grad:
-                raise GradientError("requires_grad_: the tensor was computed from others; use detach() instead")
+                raise GradientError(
+                    "requires_grad_: the tensor was computed from others; use detach() instead"
+                )
         elif not requires_grad:
             self._node = None
         elif node is None:
@@ -141,16 +147,26 @@ class Tensor:
         node = self._node
         if node.__class__ is not Leaf:
             raise GradientError("grad: only a leaf that requires grad has a gradient to set")
-        if value is not None and (not isinstance(value, Tensor) or (value._shape, value._code) != (self._shape, self._code)):
-            got = f"{value.dtype} {value.shape}" if isinstance(value, Tensor) else type(value).__name__
+        if value is not None and (
+            not isinstance(value, Tensor)
+            or (value._shape, value._code) != (self._shape, self._code)
+        ):
+            got = (
+                f"{value.dtype} {value.shape}"
+                if isinstance(value, Tensor)
+                else type(value).__name__
+            )
             raise ShapeError(f"grad: expected a Tensor of {self.dtype} {self.shape}, got {got}")
         node.grad = value
 
-    def backward(self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
+    def backward(
+        self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False
+    ) -> None:
         """Adds to the `.grad` of every leaf the derivative of this tensor by it.
 
-        gradient: the gradient of this tensor, of its shape; may be left out for a tensor of one element (then 1).
-        retain_graph: keep the graph, to go through it again. create_graph: record the backward too, for higher derivatives.
+        gradient: the gradient of this tensor, of its shape; may be left out for a tensor of one
+        element (then 1). retain_graph: keep the graph, to go through it again. create_graph: record
+        the backward too, for higher derivatives.
 
         Raises GradientError if there is nothing to differentiate, or the graph was freed.
 
@@ -168,7 +184,8 @@ class Tensor:
         return view(self, self._shape, self._strides, 0)
 
     def _restored(self, storage: Storage, node: Node) -> Tensor:
-        """The output of `node`, whose gradient self is and whose memory `storage` is: on the tape again if that is recording."""
+        """The output of `node`, whose gradient self is and whose memory `storage` is: on the tape
+        again if that is recording."""
         y = _new(Tensor)
         y._storage = storage
         y._ptr = storage.ptr
@@ -185,21 +202,28 @@ class Tensor:
 
     def _like(self, data: Any, where: str) -> Tensor:
         """`data` as a Tensor of the same dtype."""
-        return data if isinstance(data, Tensor) and data._code == self._code else from_data(data, self.dtype, where)
+        return (
+            data
+            if isinstance(data, Tensor) and data._code == self._code
+            else from_data(data, self.dtype, where)
+        )
 
     # ---- to NumPy and Python
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """A NumPy array of the same memory.
 
-        Raises GradientError on a tensor that requires grad: what NumPy computes is not recorded, so say `detach()` first.
+        Raises GradientError on a tensor that requires grad: what NumPy computes is not recorded, so
+        say `detach()` first.
 
         >>> import tensorgrad
         >>> tensorgrad.arange(3).numpy()
         array([0, 1, 2])
         """
         if self._node is not None:
-            raise GradientError("numpy: the tensor requires grad and NumPy does not record; use t.detach().numpy()")
+            raise GradientError(
+                "numpy: the tensor requires grad and NumPy does not record; use t.detach().numpy()"
+            )
         return self._array()
 
     def _array(self) -> np.ndarray[Any, Any]:
@@ -209,12 +233,16 @@ class Tensor:
         array = self.numpy()
         if dtype is not None and np.dtype(dtype) != array.dtype:
             if copy is False:
-                raise ArgumentError(f"__array__: a change of dtype from {array.dtype} to {np.dtype(dtype)} needs a copy")
+                raise ArgumentError(
+                    f"__array__: a change of dtype from {array.dtype} to {np.dtype(dtype)} needs "
+                    "a copy"
+                )
             return array.astype(dtype)
         return array.copy() if copy else array
 
     def item(self) -> Any:
-        """The value of a tensor of one element, as a Python number. Raises ShapeError on any other."""
+        """The value of a tensor of one element, as a Python number. Raises ShapeError on any
+        other."""
         if self._size != 1:
             raise ShapeError(f"item: expected a tensor of one element, got shape {self._shape}")
         return self._array().item()
@@ -236,7 +264,10 @@ class Tensor:
 
     def __bool__(self) -> bool:
         if self._size != 1:
-            raise ShapeError(f"bool: the truth of a tensor of shape {self._shape} is ambiguous; use all() or any()")
+            raise ShapeError(
+                f"bool: the truth of a tensor of shape {self._shape} is ambiguous; use all() or "
+                "any()"
+            )
         return bool(self.item())
 
     def __len__(self) -> int:
@@ -295,17 +326,20 @@ class Tensor:
     # ---- writing in place
 
     def _writable(self, where: str) -> None:
-        """Takes note of a write in place. Raises InplaceError where it would make a gradient wrong unnoticed."""
+        """Takes note of a write in place. Raises InplaceError where it would make a gradient wrong
+        unnoticed."""
         node = self._node
         if node is not None and mode.enabled:
             if node.__class__ is Leaf:
                 raise InplaceError(
-                    f"{where}: a leaf that requires grad cannot be written in place while operations are recorded; write "
+                    f"{where}: a leaf that requires grad cannot be written in place while "
+                    "operations are recorded; write "
                     f"under no_grad(), or to a copy"
                 )
             if getattr(self._storage, "viewed", False):
                 raise InplaceError(
-                    f"{where}: this tensor shares memory with a view of it on the tape; a write in place would not be "
+                    f"{where}: this tensor shares memory with a view of it on the tape; a write "
+                    "in place would not be "
                     f"differentiated: use the out-of-place operation"
                 )
         self._storage.written = clock()
@@ -316,7 +350,7 @@ _new = Tensor.__new__
 _FILL = UNARY["fill"]
 
 
-# ---- making tensors (the public functions are in ops/creation.py) -----------------------------------------------------------
+# ---- making tensors (the public functions are in ops/creation.py) --------------------------------
 
 
 def empty_raw(shape: Shape, size: int, code: int) -> Tensor:
@@ -371,14 +405,17 @@ def copy_raw(t: Tensor) -> Tensor:
 
 def copy_into(target: Tensor, source: Tensor, where: str) -> None:
     """Copies elements between tensors of one shape and dtype, whatever their strides."""
-    _, layout = broadcast_layout(where, (source._shape, source._strides), (target._shape, target._strides))
+    _, layout = broadcast_layout(
+        where, (source._shape, source._strides), (target._shape, target._strides)
+    )
     status = lib.tg_copy(ITEMSIZES[target._code], source._ptr, target._ptr, layout)
     if status:
         fail(status, where, target._storage)
 
 
 def wrap_array(array: np.ndarray[Any, Any]) -> Tensor:
-    """A Tensor of a NumPy array's memory. The array must have a dtype of DTYPES in native order, and whole-element strides."""
+    """A Tensor of a NumPy array's memory. The array must have a dtype of DTYPES in native order,
+    and whole-element strides."""
     t = _new(Tensor)
     t._storage = storage = BorrowedStorage(array)
     t._ptr = storage.ptr
@@ -392,16 +429,23 @@ def wrap_array(array: np.ndarray[Any, Any]) -> Tensor:
 
 
 def from_data(data: Any, dtype: Any, where: str) -> Tensor:
-    """A copy of anything array-like. Python floats become float32; arrays and NumPy scalars keep their dtype."""
+    """A copy of anything array-like. Python floats become float32; arrays and NumPy scalars keep
+    their dtype."""
     if isinstance(data, Tensor):
         data = data._array()
     if isinstance(data, (np.ndarray, np.generic)):
         array: np.ndarray[Any, Any] = np.asarray(data)
     else:
         try:
-            array = np.asarray([t._array() if isinstance(t, Tensor) else t for t in data] if isinstance(data, list) else data)
+            array = np.asarray(
+                [t._array() if isinstance(t, Tensor) else t for t in data]
+                if isinstance(data, list)
+                else data
+            )
         except (ValueError, OverflowError) as error:
-            raise ShapeError(f"{where}: expected numbers or nested sequences of one shape, got {data!r}: {error}") from None
+            raise ShapeError(
+                f"{where}: expected numbers or nested sequences of one shape, got {data!r}: {error}"
+            ) from None
         if array.dtype == np.float64 and not hasattr(data, "__array__") and not _holds_arrays(data):
             array = array.astype(np.float32)
     code = code_of(array.dtype if dtype is None else dtype, where)
@@ -422,12 +466,20 @@ def _holds_arrays(data: Any) -> bool:
 
 
 def as_tensor(x: Any, where: str) -> Tensor:
-    """An op's argument as a Tensor: an array without a copy if its layout allows it, a number as a new tensor."""
+    """An op's argument as a Tensor: an array without a copy if its layout allows it, a number as a
+    new tensor."""
     if isinstance(x, Tensor):
         return x
-    if isinstance(x, np.ndarray) and x.dtype in CODES and x.flags.aligned and not any(s % x.itemsize for s in x.strides):
+    if (
+        isinstance(x, np.ndarray)
+        and x.dtype in CODES
+        and x.flags.aligned
+        and not any(s % x.itemsize for s in x.strides)
+    ):
         return wrap_array(x)
-    if isinstance(x, (bool, int, float, list, tuple, np.ndarray, np.generic)) or hasattr(x, "__array__"):
+    if isinstance(x, (bool, int, float, list, tuple, np.ndarray, np.generic)) or hasattr(
+        x, "__array__"
+    ):
         return from_data(x, None, where)
     raise DTypeError(f"{where}: expected a Tensor, an array or a number, got {type(x).__name__}")
 

@@ -1,5 +1,5 @@
-"""dtypes are NumPy's own objects. A Tensor holds a small code, the position of its dtype in DTYPES; codes 0 and 1 are those of
-the C library (`enum tg_dtype`)."""
+"""dtypes are NumPy's own objects. A Tensor holds a small code, the position of its dtype in DTYPES;
+codes 0 and 1 are those of the C library (`enum tg_dtype`)."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def code_of(dtype: Any, where: str) -> int:
 
 
 def promote(a: int, b: int) -> int:
-    """The code of the result of combining two arrays. Two floats or two integers combine as in NumPy; a float array and an
-    integer or boolean one give the float array's dtype."""
+    """The code of the result of combining two arrays. Two floats or two integers combine as in
+    NumPy; a float array and an integer or boolean one give the float array's dtype."""
     if a == b:
         return a
     if a <= F64 or b <= F64:

@@ -1,10 +1,9 @@
-"""Named errors. Each subclasses the built-in that a caller would catch, and says which operation, what was expected, what came,
-and what to do."""
+"""Named errors. Each subclasses the built-in that a caller would catch, and says which operation,
+what was expected, what came, and what to do."""
 
 from __future__ import annotations
 
 __all__ = [
-    "TensorgradError",
     "ArgumentError",
     "DTypeError",
     "DataError",
@@ -14,6 +13,7 @@ __all__ = [
     "OutOfMemoryError",
     "ShapeError",
     "StateDictError",
+    "TensorgradError",
 ]
 
 

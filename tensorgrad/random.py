@@ -1,7 +1,8 @@
-"""Random numbers: Philox4x32-10 counters (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
+"""Random numbers: Philox4x32-10 counters (Salmon et al., "Parallel random numbers: as easy as 1, 2,
+3", SC 2011).
 
-A draw is a function of the seed and of how much was drawn before, and of nothing else: not of the number of threads.
-"""
+A draw is a function of the seed and of how much was drawn before, and of nothing else: not of the
+number of threads."""
 
 from __future__ import annotations
 
@@ -82,7 +83,9 @@ def manual_seed(seed: int) -> Generator:
     return default_generator.manual_seed(seed)
 
 
-def _draw(name: str, shape: Any, dtype: Any, a: float, b: float, generator: Generator | None, where: str) -> Tensor:
+def _draw(
+    name: str, shape: Any, dtype: Any, a: float, b: float, generator: Generator | None, where: str
+) -> Tensor:
     result = as_shape(shape, where)
     code = F32 if dtype is None else code_of(dtype, where)
     if code > F64:
@@ -99,7 +102,8 @@ def _draw(name: str, shape: Any, dtype: Any, a: float, b: float, generator: Gene
 def uniform(
     low: float, high: float, shape: Any, dtype: Any = None, *, generator: Generator | None = None
 ) -> Tensor:
-    """Numbers evenly distributed over [low, high). dtype: float32 by default. Raises ArgumentError unless low <= high.
+    """Numbers evenly distributed over [low, high). dtype: float32 by default. Raises ArgumentError
+    unless low <= high.
 
     >>> import tensorgrad
     >>> tensorgrad.uniform(-1.0, 1.0, (2, 3)).shape
@@ -113,7 +117,8 @@ def uniform(
 def normal(
     mean: float, std: float, shape: Any, dtype: Any = None, *, generator: Generator | None = None
 ) -> Tensor:
-    """Normally distributed numbers. dtype: float32 by default. Raises ArgumentError if std is negative.
+    """Normally distributed numbers. dtype: float32 by default. Raises ArgumentError if std is
+    negative.
 
     >>> import tensorgrad
     >>> tensorgrad.normal(0.0, 1.0, (2, 3)).shape
@@ -124,8 +129,11 @@ def normal(
     return _draw("normal", shape, dtype, mean, std, generator, "normal")
 
 
-def bernoulli(p: float, shape: Any, dtype: Any = None, *, generator: Generator | None = None) -> Tensor:
-    """1 with probability p, else 0. dtype: float32 by default. Raises ArgumentError unless p is in [0, 1].
+def bernoulli(
+    p: float, shape: Any, dtype: Any = None, *, generator: Generator | None = None
+) -> Tensor:
+    """1 with probability p, else 0. dtype: float32 by default. Raises ArgumentError unless p is in
+    [0, 1].
 
     >>> import tensorgrad
     >>> tensorgrad.bernoulli(1.0, 3)
@@ -136,7 +144,9 @@ def bernoulli(p: float, shape: Any, dtype: Any = None, *, generator: Generator |
     return _draw("bernoulli", shape, dtype, p, 0.0, generator, "bernoulli")
 
 
-def rand(*shape: Any, dtype: Any = None, generator: Generator | None = None, requires_grad: bool = False) -> Tensor:
+def rand(
+    *shape: Any, dtype: Any = None, generator: Generator | None = None, requires_grad: bool = False
+) -> Tensor:
     """Numbers evenly distributed over [0, 1): `rand(2, 3)` or `rand((2, 3))`.
 
     >>> import tensorgrad
@@ -147,7 +157,9 @@ def rand(*shape: Any, dtype: Any = None, generator: Generator | None = None, req
     return t.requires_grad_() if requires_grad else t
 
 
-def randn(*shape: Any, dtype: Any = None, generator: Generator | None = None, requires_grad: bool = False) -> Tensor:
+def randn(
+    *shape: Any, dtype: Any = None, generator: Generator | None = None, requires_grad: bool = False
+) -> Tensor:
     """Numbers of the standard normal distribution: `randn(2, 3)` or `randn((2, 3))`.
 
     >>> import tensorgrad
@@ -178,5 +190,13 @@ def _sizes(shape: tuple[Any, ...]) -> Any:
 
 
 __all__ = [
-    "Generator", "bernoulli", "default_generator", "manual_seed", "normal", "rand", "randn", "randperm", "uniform",
-]  # fmt: skip
+    "Generator",
+    "bernoulli",
+    "default_generator",
+    "manual_seed",
+    "normal",
+    "rand",
+    "randn",
+    "randperm",
+    "uniform",
+]

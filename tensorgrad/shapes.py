@@ -17,21 +17,29 @@ Shape = tuple[int, ...]
 
 
 def checked_size(shape: Shape, itemsize: int, where: str) -> int:
-    """The number of elements of `shape`, if its bytes can be counted in 63 bits. Raises ShapeError."""
+    """The number of elements of `shape`, if its bytes can be counted in 63 bits. Raises
+    ShapeError."""
     if len(shape) > MAX_DIMS:
         raise ShapeError(f"{where}: expected at most {MAX_DIMS} dimensions, got {len(shape)}")
     size = prod(shape)
     if size * itemsize > MAX_ELEMENTS:
-        raise ShapeError(f"{where}: shape {shape} has {size} elements of {itemsize} bytes, more than can be addressed")
+        raise ShapeError(
+            f"{where}: shape {shape} has {size} elements of {itemsize} bytes, more than can be "
+            "addressed"
+        )
     return size
 
 
 def as_shape(shape: Any, where: str) -> Shape:
     """A shape from an integer or a sequence of integers, none negative."""
     try:
-        result = (to_int(shape),) if not isinstance(shape, Sequence) else tuple(to_int(n) for n in shape)
+        result = (
+            (to_int(shape),) if not isinstance(shape, Sequence) else tuple(to_int(n) for n in shape)
+        )
     except TypeError:
-        raise DTypeError(f"{where}: expected an integer or a sequence of integers, got {shape!r}") from None
+        raise DTypeError(
+            f"{where}: expected an integer or a sequence of integers, got {shape!r}"
+        ) from None
     if any(n < 0 for n in result):
         raise ShapeError(f"{where}: expected sizes >= 0, got {result}")
     return result
@@ -46,7 +54,8 @@ def contiguous_strides(shape: Shape) -> Shape:
 
 
 def is_contiguous(shape: Shape, strides: Shape) -> bool:
-    """Whether `strides` walk `shape` in C order without gaps (axes of length 1 do not matter; empty arrays are)."""
+    """Whether `strides` walk `shape` in C order without gaps (axes of length 1 do not matter; empty
+    arrays are)."""
     step = 1
     for n, stride in zip(reversed(shape), reversed(strides)):
         if n == 0:
@@ -59,7 +68,8 @@ def is_contiguous(shape: Shape, strides: Shape) -> bool:
 
 
 def broadcast_shapes(a: Shape, b: Shape, where: str) -> Shape:
-    """The shape that `a` and `b` broadcast to, by NumPy's rule. Raises ShapeError naming `where`."""
+    """The shape that `a` and `b` broadcast to, by NumPy's rule. Raises ShapeError naming
+    `where`."""
     if a == b:
         return a
     longer, shorter = (a, b) if len(a) >= len(b) else (b, a)
@@ -70,16 +80,19 @@ def broadcast_shapes(a: Shape, b: Shape, where: str) -> Shape:
             result[i] = n
         elif n != 1 and n != result[i]:
             raise ShapeError(
-                f"{where}: expected shapes that broadcast (equal or 1, axis by axis from the last), got {a} and {b}"
+                f"{where}: expected shapes that broadcast (equal or 1, axis by axis from the "
+                f"last), got {a} and {b}"
             )
     return tuple(result)
 
 
 def broadcast_strides(shape: Shape, strides: Shape, target: Shape) -> Shape:
-    """Strides that walk an array of `shape` as if it had the shape `target` (0 where it repeats)."""
+    """Strides that walk an array of `shape` as if it had the shape `target` (0 where it
+    repeats)."""
     offset = len(target) - len(shape)
     return (0,) * offset + tuple(
-        0 if n == 1 and target[i] != 1 else s for i, (n, s) in enumerate(zip(shape, strides), offset)
+        0 if n == 1 and target[i] != 1 else s
+        for i, (n, s) in enumerate(zip(shape, strides), offset)
     )
 
 
@@ -127,7 +140,11 @@ def normalize_axes(axis: Any, ndim: int, where: str) -> Shape:
 def infer_reshape(shape: Shape, size: int, target: Any, where: str) -> Shape:
     """`target` with a -1 replaced by what makes the sizes agree. Raises ShapeError."""
     try:
-        result = [to_int(target)] if not isinstance(target, (tuple, list)) else [to_int(n) for n in target]
+        result = (
+            [to_int(target)]
+            if not isinstance(target, (tuple, list))
+            else [to_int(n) for n in target]
+        )
     except TypeError:
         raise DTypeError(f"{where}: expected integers, got {target!r}") from None
     unknown = [i for i, n in enumerate(result) if n == -1]
@@ -138,12 +155,16 @@ def infer_reshape(shape: Shape, size: int, target: Any, where: str) -> Shape:
         result[unknown[0]] = size // known
         known *= result[unknown[0]]
     if known != size or (unknown and -1 in result):
-        raise ShapeError(f"{where}: cannot see {shape} ({size} elements) as {tuple(target) if isinstance(target, (tuple, list)) else (target,)}")
+        raise ShapeError(
+            f"{where}: cannot see {shape} ({size} elements) as "
+            f"{tuple(target) if isinstance(target, (tuple, list)) else (target,)}"
+        )
     return tuple(result)
 
 
 def view_strides(shape: Shape, strides: Shape, target: Shape) -> Shape | None:
-    """Strides that show the same memory as `target`, or None if that needs a copy. The sizes must agree."""
+    """Strides that show the same memory as `target`, or None if that needs a copy. The sizes must
+    agree."""
     if 0 in shape:
         return contiguous_strides(target)
     sizes, (steps,) = collapse(shape, [strides])

@@ -1,11 +1,12 @@
-"""How an op is declared: one decorator for the built-ins and for users, and the registry of all that were declared.
+"""How an op is declared: one decorator for the built-ins and for users, and the registry of all
+that were declared.
 
-    @op(gradient=(lambda gy, y, a, b: gy @ b.mT, lambda gy, y, a, b: a.mT @ gy), saves=("a", "b"), ...)
-    def matmul(a: Tensor, b: Tensor, /) -> Tensor: ...
+    @op(gradient=(lambda gy, y, a, b: gy @ b.mT, lambda gy, y, a, b: a.mT @ gy), saves=("a", "b"),
+    ...) def matmul(a: Tensor, b: Tensor, /) -> Tensor: ...
 
-The function computes the forward and knows nothing of the tape. Its parameters annotated `Tensor` (or `Tensor | None`) are the
-inputs and come first; the others are parameters of the op. Everything is handed on to the gradient under the same order.
-"""
+The function computes the forward and knows nothing of the tape. Its parameters annotated `Tensor`
+(or `Tensor | None`) are the inputs and come first; the others are parameters of the op. Everything
+is handed on to the gradient under the same order."""
 
 from __future__ import annotations
 
@@ -15,8 +16,9 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+from tensorgrad._native import clock
 from tensorgrad.autograd._modes import mode
-from tensorgrad.autograd._tape import Node, check_unmodified, clock
+from tensorgrad.autograd._tape import Node, check_unmodified
 from tensorgrad.dtypes import DTYPES
 from tensorgrad.errors import ShapeError
 
@@ -25,8 +27,9 @@ T = TypeVar("T")
 
 
 class Case:
-    """Inputs on which an op is checked. `inputs` are shapes (filled with random numbers from [low, high), kept `margin` away from
-    the points in `avoid`, where the op has a kink) or arrays used as they are; `params` are the op's other arguments."""
+    """Inputs on which an op is checked. `inputs` are shapes (filled with random numbers from [low,
+    high), kept `margin` away from the points in `avoid`, where the op has a kink) or arrays used as
+    they are; `params` are the op's other arguments."""
 
     def __init__(
         self,
@@ -42,7 +45,10 @@ class Case:
         self.params = params
 
     def __repr__(self) -> str:
-        inputs = [str(i) if isinstance(i, tuple) else f"array{getattr(i, 'shape', '')}" for i in self.inputs]
+        inputs = [
+            str(i) if isinstance(i, tuple) else f"array{getattr(i, 'shape', '')}"
+            for i in self.inputs
+        ]
         return f"Case({', '.join(inputs + [f'{k}={v!r}' for k, v in self.params.items()])})"
 
 
@@ -65,12 +71,12 @@ class Op:
 registry: dict[str, Op] = {}
 
 
-def converter(x: Any, where: str) -> Any:
-    """Makes a Tensor of an op's argument; the Tensor module puts the real one here (this package knows no Tensor)."""
-    raise NotImplementedError
+# makes a Tensor of an op's argument; the Tensor module puts it here (this package knows no Tensor)
+converter: Callable[[Any, str], Any]
 
 
 def set_converter(function: Callable[[Any, str], Any]) -> None:
+    """Tells how an argument that is no Tensor becomes one: `function(x, name of the op)`."""
     global converter
     converter = function
 
@@ -79,7 +85,9 @@ def register(declared: Op) -> None:
     """Adds an op. Raises ValueError if the name is taken or the declaration is incomplete."""
     name = declared.name
     if name in registry:
-        raise ValueError(f"op {name!r}: an op of this name exists already ({registry[name].function.__module__})")
+        raise ValueError(
+            f"op {name!r}: an op of this name exists already ({registry[name].function.__module__})"
+        )
     if not (declared.function.__doc__ or "").strip():
         raise ValueError(f"op {name!r}: expected a docstring")
     declared.function.op = declared  # type: ignore[attr-defined]
@@ -133,12 +141,15 @@ def op(
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Declares an op. Used by the built-ins and open to everyone.
 
-    gradient   One function per input, in order, each `(gy, y, *inputs, *params) -> gx` and called only where it is wanted (None:
-               no gradient flows to that input). Where the inputs share work, a single function that returns a tuple of all and
-               is told by the keyword `needs` (a tuple of booleans) which are wanted. Written in ops, a gradient can be
-               differentiated again. The engine sums a gradient over broadcast axes. None: not differentiable.
-    saves      What the gradients read: names of inputs, "y" for the output. Other inputs arrive with a shape and a dtype only.
-               If the forward returns a tuple (y, extra), the gradients get `extra` as a keyword.
+    gradient   One function per input, in order, each `(gy, y, *inputs, *params) -> gx` and called
+               only where it is wanted (None: no gradient flows to that input). Where the inputs
+               share work, a single function that returns a tuple of all and is told by the keyword
+               `needs` (a tuple of booleans) which are wanted. Written in ops, a gradient can be
+               differentiated again. The engine sums a gradient over broadcast axes. None: not
+               differentiable.
+    saves      What the gradients read: names of inputs, "y" for the output. Other inputs arrive
+               with a shape and a dtype only. If the forward returns a tuple (y, extra), the
+               gradients get `extra` as a keyword.
     reference  The same function on NumPy arrays: the tests compare with it.
     cases      Inputs on which it is checked (see Case).
     method     Whether Tensor has a method of this name, or under which names.
@@ -147,7 +158,12 @@ def op(
 
     >>> import numpy as np, tensorgrad
     >>> from tensorgrad import Tensor, op
-    >>> @op(gradient=lambda gy, y, x: gy * 3 * x**2, saves=("x",), reference=lambda x: x**3, method=False)
+    >>> @op(
+    ...     gradient=lambda gy, y, x: gy * 3 * x**2,
+    ...     saves=("x",),
+    ...     reference=lambda x: x**3,
+    ...     method=False,
+    ... )
     ... def cube_example(x: Tensor) -> Tensor:
     ...     \"\"\"x to the third power.\"\"\"
     ...     return x * x * x
@@ -158,7 +174,7 @@ def op(
     """
 
     def declare(forward: Callable[P, T]) -> Callable[P, T]:
-        function = _recorded(forward, gradient, tuple(saves))
+        function: Callable[P, T] = _recorded(forward, gradient, tuple(saves))
         register(
             Op(
                 forward.__name__,
@@ -186,8 +202,8 @@ def composite(
     differentiable: bool = True,
     tags: Sequence[str] = (),
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Declares a function that is written in other ops and needs no gradient of its own: it gets the same checks, method,
-    documentation and benchmark row."""
+    """Declares a function that is written in other ops and needs no gradient of its own: it gets
+    the same checks, method, documentation and benchmark row."""
 
     def declare(function: Callable[P, T]) -> Callable[P, T]:
         name = function.__name__
@@ -210,9 +226,10 @@ def composite(
     return declare
 
 
-# ---- the function that users call -----------------------------------------------------------------------------------------
+# ---- the function that users call ----------------------------------------------------------------
 
-# Filled in for each op, as dataclasses are: the tape then costs a call only the lines that this op needs.
+# Filled in for each op, as dataclasses are: the tape then costs a call only the lines that this op
+# needs.
 _APPLY = """
 def {name}{signature}:
     try:
@@ -258,16 +275,25 @@ def _recorded(forward: Callable[..., Any], gradient: Any, saves: tuple[str, ...]
     inputs = [p.name for p in parameters if str(p.annotation).startswith("Tensor")]
     optional = {p.name for p in parameters if p.default is None}
     if not inputs or [p.name for p in parameters[: len(inputs)]] != inputs:
-        raise ValueError(f"op {name!r}: expected parameters annotated Tensor first, got {inspect.signature(forward)}")
+        raise ValueError(
+            f"op {name!r}: expected parameters annotated Tensor first, got "
+            f"{inspect.signature(forward)}"
+        )
     if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
-        raise ValueError(f"op {name!r}: expected named parameters only, got {inspect.signature(forward)}")
+        raise ValueError(
+            f"op {name!r}: expected named parameters only, got {inspect.signature(forward)}"
+        )
     unknown = set(saves) - set(inputs) - {"y"}
     if unknown:
-        raise ValueError(f"op {name!r}: saves names {sorted(unknown)}, expected some of {[*inputs, 'y']}")
+        raise ValueError(
+            f"op {name!r}: saves names {sorted(unknown)}, expected some of {[*inputs, 'y']}"
+        )
     shared = callable(gradient)
     functions = [] if gradient is None else [gradient] if shared else list(gradient)
     if functions and not shared and len(functions) != len(inputs):
-        raise ValueError(f"op {name!r}: expected a gradient for each of {inputs}, got {len(functions)}")
+        raise ValueError(
+            f"op {name!r}: expected a gradient for each of {inputs}, got {len(functions)}"
+        )
 
     rest = [p.name for p in parameters[len(inputs) :]]
     arguments = [f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name for p in parameters]
@@ -286,7 +312,10 @@ def _recorded(forward: Callable[..., Any], gradient: Any, saves: tuple[str, ...]
     }
     signature = inspect.Signature(
         [
-            p.replace(annotation=p.empty, default=p.empty if p.default is p.empty else _Name(f"_default_{p.name}"))
+            p.replace(
+                annotation=p.empty,
+                default=p.empty if p.default is p.empty else _Name(f"_default_{p.name}"),
+            )
             for p in parameters
         ]
     )
@@ -308,7 +337,8 @@ def _recorded(forward: Callable[..., Any], gradient: Any, saves: tuple[str, ...]
     )
 
     checks = [
-        f"if {'' if x not in optional else f'{x} is not None and '}{x}._storage.written > seq: _check({x}._storage, node)"
+        f"if {'' if x not in optional else f'{x} is not None and '}{x}._storage.written > seq: "
+        f"_check({x}._storage, node)"
         if x in saves
         else f"{x} = {guarded(x, f'_Unsaved(*{x})')}"
         for x in inputs
@@ -319,7 +349,9 @@ def _recorded(forward: Callable[..., Any], gradient: Any, saves: tuple[str, ...]
     given = ", ".join(["gy", "y", *arguments, *(["extra=extra"] if "extra" in takes else [])])
     if not shared:
         call = [
-            f"g_{x} = None" if functions[i] is None else f"g_{x} = None if {x}_node is None else _gradient_{i}({given})"
+            f"g_{x} = None"
+            if functions[i] is None
+            else f"g_{x} = None if {x}_node is None else _gradient_{i}({given})"
             for i, x in enumerate(inputs if functions else ())
         ]
     elif len(inputs) == 1:
@@ -333,7 +365,9 @@ def _recorded(forward: Callable[..., Any], gradient: Any, saves: tuple[str, ...]
         checks="\n    ".join(checks),
         nodes=", ".join(f"{x}_node" for x in inputs),
         call="\n    ".join(call),
-        fitted=", ".join(f"None if {x}_node is None or g_{x} is None else _fit(g_{x}, {x})" for x in inputs),
+        fitted=", ".join(
+            f"None if {x}_node is None or g_{x} is None else _fit(g_{x}, {x})" for x in inputs
+        ),
     )
     if functions:
         scope["_rule"] = _defined(rule_text, name, scope)
@@ -359,11 +393,13 @@ def _defined(text: str, name: str, scope: dict[str, Any]) -> Any:
 
 
 def fit(gx: Any, x: Any, name: str) -> Any:
-    """A gradient in its input's shape and dtype: summed over the axes along which the input was repeated. Raises GradientError,
-    ShapeError for what a gradient must not return."""
+    """A gradient in its input's shape and dtype: summed over the axes along which the input was
+    repeated. Raises GradientError, ShapeError for what a gradient must not return."""
     if gx._shape == x._shape and gx._code == x._code:
         return gx
     if len(gx._shape) < len(x._shape):
-        raise ShapeError(f"backward of {name}: expected a gradient of shape {x._shape}, got {gx._shape}")
+        raise ShapeError(
+            f"backward of {name}: expected a gradient of shape {x._shape}, got {gx._shape}"
+        )
     gx = un_broadcast(gx, x._shape)
     return gx if gx._code == x._code else gx.astype(x.dtype)

@@ -10,22 +10,28 @@ from tensorgrad.errors import GradientError, ShapeError
 
 
 def root_gradient(output: Any, gradient: Any, where: str) -> Any:
-    """The gradient that backward starts from: ones of a one-element output, or what was given, checked."""
+    """The gradient that backward starts from: ones of a one-element output, or what was given,
+    checked."""
     if output._node is None:
         raise GradientError(
-            f"{where}: the tensor does not require grad and was not computed from one that does; call requires_grad_() on "
+            f"{where}: the tensor does not require grad and was not computed from one that does; "
+            "call requires_grad_() on "
             f"the tensors to differentiate by, before the forward (and outside no_grad)"
         )
     if gradient is None:
         if output.size != 1:
             raise GradientError(
-                f"{where}: expected a tensor of one element, got shape {output.shape}; reduce it first, e.g. with sum(), or "
+                f"{where}: expected a tensor of one element, got shape {output.shape}; reduce it "
+                "first, e.g. with sum(), or "
                 f"give the gradient of the output"
             )
         return output._filled(1.0)
     gradient = output._like(gradient, where)
     if gradient.shape != output.shape:
-        raise ShapeError(f"{where}: expected a gradient of the output's shape {output.shape}, got {gradient.shape}")
+        raise ShapeError(
+            f"{where}: expected a gradient of the output's shape {output.shape}, got "
+            f"{gradient.shape}"
+        )
     return gradient
 
 
@@ -40,12 +46,14 @@ def grad(
 ) -> Any:
     """The gradients of `outputs` with respect to `inputs`; no `.grad` changes.
 
-    outputs, inputs: a Tensor or a sequence of them. grad_outputs: the gradients to start from, shaped like the outputs; None
-    for outputs of one element. Several outputs add up. Returns a Tensor for a single input, else a tuple.
-    retain_graph: whether the graph may be gone through again; defaults to create_graph. create_graph: whether the gradients
-    can themselves be differentiated.
+    outputs, inputs: a Tensor or a sequence of them. grad_outputs: the gradients to start from,
+    shaped like the outputs; None for outputs of one element. Several outputs add up. Returns a
+    Tensor for a single input, else a tuple. retain_graph: whether the graph may be gone through
+    again; defaults to create_graph. create_graph: whether the gradients can themselves be
+    differentiated.
 
-    Raises GradientError if an input was not used (allow_unused=True gives None instead) or nothing requires grad.
+    Raises GradientError if an input was not used (allow_unused=True gives None instead) or nothing
+    requires grad.
 
     >>> import tensorgrad
     >>> x = tensorgrad.tensor(3.0, requires_grad=True)
@@ -61,7 +69,9 @@ def grad(
     if grad_outputs is None:
         gys = [None] * len(ys)
     if len(gys) != len(ys):
-        raise GradientError(f"autograd.grad: expected {len(ys)} grad_outputs, one per output, got {len(gys)}")
+        raise GradientError(
+            f"autograd.grad: expected {len(ys)} grad_outputs, one per output, got {len(gys)}"
+        )
     for i, x in enumerate(xs):
         if x._node is None:
             raise GradientError(f"autograd.grad: input {i} does not require grad")
@@ -71,6 +81,7 @@ def grad(
     for i, result in enumerate(results):
         if result is None and not allow_unused:
             raise GradientError(
-                f"autograd.grad: input {i} was not used to compute the outputs; allow_unused=True gives None for it"
+                f"autograd.grad: input {i} was not used to compute the outputs; allow_unused=True "
+                "gives None for it"
             )
     return results[0] if single else tuple(results)

@@ -29,7 +29,8 @@ def is_grad_enabled() -> bool:
 
 
 class set_grad_enabled:
-    """Switches recording on or off: at once when called, and back at the end when used as a context manager.
+    """Switches recording on or off: at once when called, and back at the end when used as a context
+    manager.
 
     >>> import tensorgrad
     >>> with tensorgrad.set_grad_enabled(False):
@@ -49,7 +50,8 @@ class set_grad_enabled:
 
 
 class _Switch:
-    """A context manager and decorator that holds the mode at one value; may be nested and reused."""
+    """A context manager and decorator that holds the mode at one value; may be nested and
+    reused."""
 
     enabled: bool
 
@@ -61,7 +63,10 @@ class _Switch:
         mode.enabled = self.enabled
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         mode.enabled = self._before.pop()
 

@@ -1,12 +1,13 @@
 """The tape: nodes, leaves, and the backward pass.
 
-A recorded operation leaves a Node on its result. A node knows the nodes of the operation's inputs (its edges), the rule that
-turns the gradient of the output into those of the inputs, and what that rule must keep. It never holds the output Tensor, which
-holds it: so no reference cycle arises, and reference counting alone frees a graph.
+A recorded operation leaves a Node on its result. A node knows the nodes of the operation's inputs
+(its edges), the rule that turns the gradient of the output into those of the inputs, and what that
+rule must keep. It never holds the output Tensor, which holds it: so no reference cycle arises, and
+reference counting alone frees a graph.
 
-Backward takes the node with the highest sequence number among those that have a gradient waiting. Sequence numbers rise as
-operations run, so every consumer of a node has then been handled: no search, no recursion, no marks.
-"""
+Backward takes the node with the highest sequence number among those that have a gradient waiting.
+Sequence numbers rise as operations run, so every consumer of a node has then been handled: no
+search, no recursion, no marks."""
 
 from __future__ import annotations
 
@@ -73,7 +74,8 @@ def check_unmodified(storage: Any, node: Node) -> None:
     """Raises InplaceError if `storage`, saved by `node`, was written since."""
     if storage.written > node.seq:
         raise InplaceError(
-            f"backward of {node.name}: a tensor that it saved was modified in place by {storage.writer} afterwards, so its "
+            f"backward of {node.name}: a tensor that it saved was modified in place by "
+            f"{storage.writer} afterwards, so its "
             f"gradient would be wrong; write to a copy, or use the out-of-place operation"
         )
 
@@ -86,14 +88,13 @@ def backward(
 ) -> list[Any]:
     """Carries gradients from `roots` (node, gradient of its output) down the tape.
 
-    With `inputs` None, the gradients of leaves add up in their `.grad`. Otherwise those of `inputs` are returned, None where
-    no path leads, and no `.grad` changes.
-    """
+    With `inputs` None, the gradients of leaves add up in their `.grad`. Otherwise those of `inputs`
+    are returned, None where no path leads, and no `.grad` changes."""
     wanted: dict[Node | Leaf, Any] | None = None if inputs is None else dict.fromkeys(inputs)
     # a node recorded before the oldest input cannot depend on any of them
     oldest = min((node.seq for node in wanted), default=0) if wanted else 0
-    waiting: dict[Node, Any] = {}
-    heap: list[tuple[int, Node]] = []
+    waiting: dict[Node | Leaf, Any] = {}
+    heap: list[tuple[int, Any]] = []
 
     def deliver(edge: Node | Leaf, gradients: Sequence[Any], i: int) -> None:
         if edge.seq < oldest:
@@ -105,10 +106,10 @@ def backward(
                 before = wanted[edge]
                 wanted[edge] = gradients[i] if before is None else before + gradients[i]
         elif edge in waiting:
-            waiting[edge] = waiting[edge] + gradients[i]  # type: ignore[index]
+            waiting[edge] = waiting[edge] + gradients[i]
         else:
-            waiting[edge] = gradients[i]  # type: ignore[index]
-            heappush(heap, (-edge.seq, edge))  # type: ignore[arg-type]
+            waiting[edge] = gradients[i]
+            heappush(heap, (-edge.seq, edge))
 
     recording = mode.enabled
     mode.enabled = create_graph
@@ -123,7 +124,8 @@ def backward(
             rule = node.rule
             if rule is None:
                 raise GradientError(
-                    "backward: this graph was freed by an earlier backward; call that one with retain_graph=True to go "
+                    "backward: this graph was freed by an earlier backward; call that one with "
+                    "retain_graph=True to go "
                     "through it twice"
                 )
             gradients = rule(gy, node)
@@ -133,15 +135,13 @@ def backward(
                 node.rule = None
                 node.saved = None
                 node.edges = ()
-            i = 0
-            for edge in edges:
+            for i, edge in enumerate(edges):
                 if edge is not None and gradients[i] is not None:
                     if edge.__class__ is Node and edge not in waiting and edge.seq >= oldest:
                         waiting[edge] = gradients[i]
                         heappush(heap, (-edge.seq, edge))
                     else:
                         deliver(edge, gradients, i)
-                i += 1
     finally:
         mode.enabled = recording
     return [] if inputs is None or wanted is None else [wanted[node] for node in inputs]
@@ -155,8 +155,8 @@ _SOLE = _holders([object()])  # what getrefcount says of an item that only its s
 
 
 def accumulate(leaf: Any, gradients: Sequence[Any], i: int) -> None:
-    """Adds gradients[i] to the leaf's. The first is kept as it is if nobody else can see its memory, else copied, so that a
-    leaf may add to its gradient in place."""
+    """Adds gradients[i] to the leaf's. The first is kept as it is if nobody else can see its
+    memory, else copied, so that a leaf may add to its gradient in place."""
     before = leaf.grad
     if before is None:
         if (

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from tensorgrad._tensor import Tensor
 from tensorgrad.autograd import composite, op, registry
-from tensorgrad.ops import arithmetic, creation, elementwise, indexing, inplace, losses, matrix, reductions, shaping
+from tensorgrad.ops import (
+    arithmetic,
+    creation,
+    elementwise,
+    indexing,
+    inplace,
+    losses,
+    matrix,
+    reductions,
+    shaping,
+)
 from tensorgrad.ops._elementwise import binary, unary
-from tensorgrad.ops.arithmetic import *  # noqa: F403
-from tensorgrad.ops.creation import *  # noqa: F403
-from tensorgrad.ops.elementwise import *  # noqa: F403
-from tensorgrad.ops.indexing import *  # noqa: F403
-from tensorgrad.ops.losses import *  # noqa: F403
-from tensorgrad.ops.matrix import *  # noqa: F403
-from tensorgrad.ops.reductions import *  # noqa: F403
-from tensorgrad.ops.shaping import *  # noqa: F403
+from tensorgrad.ops.arithmetic import *
+from tensorgrad.ops.creation import *
+from tensorgrad.ops.elementwise import *
+from tensorgrad.ops.indexing import *
+from tensorgrad.ops.losses import *
+from tensorgrad.ops.matrix import *
+from tensorgrad.ops.reductions import *
+from tensorgrad.ops.shaping import *
 
 for _declared in registry.values():
     for _method in _declared.methods:

@@ -1,7 +1,8 @@
-"""The declarations of elementwise ops: `unary` and `binary`. The C library has the kernel under the op's name.
+"""The declarations of elementwise ops: `unary` and `binary`. The C library has the kernel under the
+op's name.
 
-These are the hot paths of eager code, so they are written out: no *args, no context objects, no layers.
-"""
+These are the hot paths of eager code, so they are written out: no *args, no context objects, no
+layers."""
 
 from __future__ import annotations
 
@@ -13,7 +14,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tensorgrad._native import BINARY, NULL, UNARY, Storage, broadcast_layout, clock, fail, lib, scalar_layout
+from tensorgrad._native import (
+    BINARY,
+    NULL,
+    UNARY,
+    Storage,
+    broadcast_layout,
+    clock,
+    fail,
+    lib,
+    scalar_layout,
+)
 from tensorgrad._tensor import Tensor, as_tensor, full_raw, wrap_array
 from tensorgrad.autograd._declare import Case, Op, methods_of, register, un_broadcast
 from tensorgrad.autograd._modes import mode
@@ -36,7 +47,7 @@ def floating(x: Any, where: str) -> Tensor:
     return t if t._strides is None else t.contiguous()
 
 
-# ---- unary ----------------------------------------------------------------------------------------------------------------
+# ---- unary ---------------------------------------------------------------------------------------
 
 
 def unary(
@@ -48,14 +59,15 @@ def unary(
     cases: Sequence[Case] = (),
     method: bool | str | Sequence[str] = True,
 ) -> Callable[[F], F]:
-    """Declares y = f(x), element by element, with the kernels of csrc/kernels/unary_table.h under the op's name. Parameters of
-    the declared function after x (two at most) go to the kernel as numbers.
+    """Declares y = f(x), element by element, with the kernels of csrc/kernels/unary_table.h under
+    the op's name. Parameters of the declared function after x (two at most) go to the kernel as
+    numbers.
 
-    saves     What the C gradient kernel reads: "x" or "y", as its row says; None where the gradient is zero everywhere.
-    second    The derivative of f' by what is saved, as a function of it (and the parameters), in ops: it makes the gradient
-              differentiable. None where it is zero.
-    integers  What happens to integer tensors: "float" converts them, "numpy" gives them to the reference.
-    """
+    saves     What the C gradient kernel reads: "x" or "y", as its row says; None where the gradient
+    is zero everywhere. second    The derivative of f' by what is saved, as a function of it (and
+    the parameters), in ops: it makes the gradient differentiable. None where it is zero.
+    integers  What happens to integer tensors: "float" converts them, "numpy" gives them to the
+    reference."""
 
     def declare(function: F) -> F:
         name = function.__name__
@@ -110,19 +122,26 @@ def unary(
                 values = [*args, *defaults[len(args) :]]
                 for key, value in params.items():
                     if key not in names:
-                        raise TypeError(f"{name}: unexpected keyword {key!r}; it takes {', '.join(names)}")
+                        raise TypeError(
+                            f"{name}: unexpected keyword {key!r}; it takes {', '.join(names)}"
+                        )
                     values[names.index(key)] = value
                 if len(values) > len(names):
-                    raise TypeError(f"{name}: expected at most {len(names)} parameters after x, got {len(values)}")
+                    raise TypeError(
+                        f"{name}: expected at most {len(names)} parameters after x, got "
+                        f"{len(values)}"
+                    )
                 try:
                     p0, p1 = [float(v) for v in [*values, 0.0][:2]]
                 except (TypeError, ValueError):
-                    raise DTypeError(f"{name}: expected numbers for {', '.join(names)}, got {values}") from None
+                    raise DTypeError(
+                        f"{name}: expected numbers for {', '.join(names)}, got {values}"
+                    ) from None
                 return compute(floating(x, name), p0, p1)
 
         else:
 
-            def call(x: Any, /) -> Tensor:
+            def call(x: Any, /) -> Tensor:  # type: ignore[misc]
                 try:
                     if x._strides is None and x._code <= F64:
                         return compute(x, 0.0, 0.0)
@@ -152,7 +171,9 @@ def unary(
     return declare
 
 
-def _unary_gradient(name: str, kernel: int, second: Callable[..., Any] | None) -> Callable[..., Tensor]:
+def _unary_gradient(
+    name: str, kernel: int, second: Callable[..., Any] | None
+) -> Callable[..., Tensor]:
     """The op gx = gy * f'(s), s being f's input or output: itself differentiable."""
     lib_gradient = lib.tg_unary_grad
     parameters = 0 if second is None else len(inspect.signature(second).parameters) - 1
@@ -194,10 +215,11 @@ def _unary_gradient(name: str, kernel: int, second: Callable[..., Any] | None) -
     return apply
 
 
-# ---- binary ---------------------------------------------------------------------------------------------------------------
+# ---- binary --------------------------------------------------------------------------------------
 
 _scalars: dict[tuple[float, int], Tensor] = {}
 _MAX_SCALARS = 1024
+_NOTHING = (None, None, None, None)
 
 
 def scalar(value: float, code: int) -> Tensor:
@@ -215,7 +237,8 @@ def scalar(value: float, code: int) -> Tensor:
 
 
 def operands(a: Any, b: Any, where: str) -> tuple[Tensor, Tensor]:
-    """Both as Tensors of one dtype, by the promotion rule; a Python number takes the other's dtype."""
+    """Both as Tensors of one dtype, by the promotion rule; a Python number takes the other's
+    dtype."""
     a_is_number = isinstance(a, (int, float))
     b_is_number = isinstance(b, (int, float))
     if b_is_number and not a_is_number:
@@ -237,11 +260,17 @@ def _with_number(t: Tensor, number: float) -> tuple[Tensor, Tensor]:
         try:
             return t, scalar(float(number), t._code)
         except OverflowError:
-            raise DTypeError(f"a number of {len(str(number))} digits does not fit {t.dtype}") from None
+            raise DTypeError(
+                f"a number of {len(str(number))} digits does not fit {t.dtype}"
+            ) from None
     if isinstance(number, float):
         return t.astype(DTYPES[F32]), scalar(number, F32)
     try:
-        array = np.result_type(t.dtype, number).type(number) if isinstance(number, bool) else t.dtype.type(number)
+        array = (
+            np.result_type(t.dtype, number).type(number)
+            if isinstance(number, bool)
+            else t.dtype.type(number)
+        )
     except OverflowError:
         raise DTypeError(f"the number {number} does not fit {t.dtype}") from None
     if t.dtype == bool and not isinstance(number, bool):
@@ -259,19 +288,21 @@ def binary(
     cases: Sequence[Case] = (),
     method: bool | str | Sequence[str] = True,
 ) -> Callable[[F], F]:
-    """Declares y = f(a, b) with broadcasting, with the kernel of csrc/kernels/binary_table.h under the op's name, or `kernel`.
+    """Declares y = f(a, b) with broadcasting, with the kernel of csrc/kernels/binary_table.h under
+    the op's name, or `kernel`.
 
-    gradient  (gy, y, a, b) -> ga and (gy, y, a, b) -> gb, in ops, each called only where wanted; y is None unless saved. The
-              engine sums over broadcast axes.
-    saves     Which of a, b, y each of the two gradients reads, e.g. ("b", "a b"); what is not saved arrives as None.
-    integers  "numpy" gives integer tensors to the reference, "float" converts them.
-    """
+    gradient  (gy, y, a, b) -> ga and (gy, y, a, b) -> gb, in ops, each called only where wanted; y
+              is None unless saved. The engine sums over broadcast axes.
+    saves     Which of a, b, y each of the two gradients reads, e.g. ("b", "a b"); what is not saved
+    arrives as None. integers  "numpy" gives integer tensors to the reference, "float" converts
+    them."""
 
     def declare(function: F) -> F:
         name = function.__name__
         kernel_id = BINARY[kernel or name]
         lib_binary = lib.tg_binary
         by_a, by_b = gradient
+        saves_nothing = saves == ("", "")
         a_for_a, b_for_a, y_for_a = (letter in saves[0] for letter in "aby")
         a_for_b, b_for_b, y_for_b = (letter in saves[1] for letter in "aby")
 
@@ -289,7 +320,9 @@ def binary(
                     layout = NULL
                     size = a._size
                 else:
-                    shape, layout = broadcast_layout(name, (shape, a._strides), (b._shape, b._strides))
+                    shape, layout = broadcast_layout(
+                        name, (shape, a._strides), (b._shape, b._strides)
+                    )
                     size = 1
                     for n in shape:
                         size *= n
@@ -314,10 +347,20 @@ def binary(
                 record.rule = rule
                 record.edges = (node_a, node_b)
                 record.saved = (
-                    a if (a_for_a and node_a is not None) or (a_for_b and node_b is not None) else None,
-                    b if (b_for_a and node_a is not None) or (b_for_b and node_b is not None) else None,
-                    storage if (y_for_a and node_a is not None) or (y_for_b and node_b is not None) else None,
-                    None if layout is NULL else (a._shape, b._shape),
+                    _NOTHING
+                    if saves_nothing and layout is NULL
+                    else (
+                        a
+                        if (a_for_a and node_a is not None) or (a_for_b and node_b is not None)
+                        else None,
+                        b
+                        if (b_for_a and node_a is not None) or (b_for_b and node_b is not None)
+                        else None,
+                        storage
+                        if (y_for_a and node_a is not None) or (y_for_b and node_b is not None)
+                        else None,
+                        None if layout is NULL else (a._shape, b._shape),
+                    )
                 )
             else:
                 y._node = None
@@ -333,7 +376,9 @@ def binary(
                 except ValueError as error:
                     raise ShapeError(f"{name}: {error}") from None
             if a._code != b._code:
-                raise TensorgradError(f"{name}: operands of {a.dtype} and {b.dtype} were not unified")
+                raise TensorgradError(
+                    f"{name}: operands of {a.dtype} and {b.dtype} were not unified"
+                )
             return call(a, b)
 
         def rule(gy: Tensor, node: Node) -> Sequence[Any]:

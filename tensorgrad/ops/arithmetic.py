@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,15 @@ from tensorgrad.errors import DTypeError, ShapeError
 from tensorgrad.ops import elementwise as ew
 from tensorgrad.ops._elementwise import binary, operands, scalar
 
-PAIRS = (((3, 4), (3, 4)), ((3, 4), (4,)), ((3, 1), (1, 4)), ((), (2, 3)), ((2, 1, 4), (3, 1)), ((0, 3), (3,)), ((), ()))
+PAIRS = (
+    ((3, 4), (3, 4)),
+    ((3, 4), (4,)),
+    ((3, 1), (1, 4)),
+    ((), (2, 3)),
+    ((2, 1, 4), (3, 1)),
+    ((0, 3), (3,)),
+    ((), ()),
+)
 
 
 def cases(**params: Any) -> tuple[Case, ...]:
@@ -28,7 +37,8 @@ def cases(**params: Any) -> tuple[Case, ...]:
     method=("add", "__add__", "__radd__"),
 )
 def add(a: Tensor | float, b: Tensor | float, /) -> Tensor:
-    """a + b. a, b: shapes that broadcast, any dtypes. Returns the broadcast shape. Raises ShapeError.
+    """a + b. a, b: shapes that broadcast, any dtypes. Returns the broadcast shape. Raises
+    ShapeError.
 
     >>> import tensorgrad
     >>> tensorgrad.add(tensorgrad.ones(2), 1.0)
@@ -44,7 +54,8 @@ def add(a: Tensor | float, b: Tensor | float, /) -> Tensor:
     method=("sub", "subtract", "__sub__"),
 )
 def sub(a: Tensor | float, b: Tensor | float, /) -> Tensor:
-    """a - b. a, b: shapes that broadcast, any numeric dtypes. Returns the broadcast shape. Raises ShapeError.
+    """a - b. a, b: shapes that broadcast, any numeric dtypes. Returns the broadcast shape. Raises
+    ShapeError.
 
     >>> import tensorgrad
     >>> tensorgrad.sub(tensorgrad.ones(2), 1.0)
@@ -61,7 +72,8 @@ def sub(a: Tensor | float, b: Tensor | float, /) -> Tensor:
     method=("mul", "multiply", "__mul__", "__rmul__"),
 )
 def mul(a: Tensor | float, b: Tensor | float, /) -> Tensor:
-    """a * b. a, b: shapes that broadcast, any dtypes. Returns the broadcast shape. Raises ShapeError.
+    """a * b. a, b: shapes that broadcast, any dtypes. Returns the broadcast shape. Raises
+    ShapeError.
 
     >>> import tensorgrad
     >>> tensorgrad.mul(tensorgrad.ones(2), 3.0)
@@ -79,7 +91,8 @@ def mul(a: Tensor | float, b: Tensor | float, /) -> Tensor:
     method=("div", "divide", "__truediv__"),
 )
 def div(a: Tensor | float, b: Tensor | float, /) -> Tensor:
-    """a / b by IEEE: x/0 is inf, 0/0 NaN; integers become float32. a, b: shapes that broadcast. Returns the broadcast shape.
+    """a / b by IEEE: x/0 is inf, 0/0 NaN; integers become float32. a, b: shapes that broadcast.
+    Returns the broadcast shape.
 
     >>> import tensorgrad
     >>> tensorgrad.div(tensorgrad.ones(2), 4.0)
@@ -94,13 +107,17 @@ def _share(gy: Tensor, wins: Tensor, ties: Tensor) -> Tensor:
 
 
 @binary(
-    gradient=(lambda gy, y, a, b: _share(gy, a > b, a == b), lambda gy, y, a, b: _share(gy, b > a, a == b)),
+    gradient=(
+        lambda gy, y, a, b: _share(gy, a > b, a == b),
+        lambda gy, y, a, b: _share(gy, b > a, a == b),
+    ),
     saves=("a b", "a b"),
     reference=np.maximum,
     cases=cases(),
 )
 def maximum(a: Tensor | float, b: Tensor | float, /) -> Tensor:
-    """The larger of a and b; NaN if either is. A tie's gradient is halved. a, b: shapes that broadcast. Returns that shape.
+    """The larger of a and b; NaN if either is. A tie's gradient is halved. a, b: shapes that
+    broadcast. Returns that shape.
 
     >>> import tensorgrad
     >>> tensorgrad.maximum(tensorgrad.tensor([1.0, 3.0]), 2.0)
@@ -110,13 +127,17 @@ def maximum(a: Tensor | float, b: Tensor | float, /) -> Tensor:
 
 
 @binary(
-    gradient=(lambda gy, y, a, b: _share(gy, a < b, a == b), lambda gy, y, a, b: _share(gy, b < a, a == b)),
+    gradient=(
+        lambda gy, y, a, b: _share(gy, a < b, a == b),
+        lambda gy, y, a, b: _share(gy, b < a, a == b),
+    ),
     saves=("a b", "a b"),
     reference=np.minimum,
     cases=cases(),
 )
 def minimum(a: Tensor | float, b: Tensor | float, /) -> Tensor:
-    """The smaller of a and b; NaN if either is. A tie's gradient is halved. a, b: shapes that broadcast. Returns that shape.
+    """The smaller of a and b; NaN if either is. A tie's gradient is halved. a, b: shapes that
+    broadcast. Returns that shape.
 
     >>> import tensorgrad
     >>> tensorgrad.minimum(tensorgrad.tensor([1.0, 3.0]), 2.0)
@@ -127,7 +148,9 @@ def minimum(a: Tensor | float, b: Tensor | float, /) -> Tensor:
 
 def _pow_by_exponent(gy: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
     # d/db a^b = a^b log a; where a is 0 the limit is 0 for b > 0
-    return where(a == 0.0, where(b > 0.0, 0.0, gy * y * ew.log(a)), gy * y * ew.log(where(a == 0.0, 1.0, a)))
+    return where(
+        a == 0.0, where(b > 0.0, 0.0, gy * y * ew.log(a)), gy * y * ew.log(where(a == 0.0, 1.0, a))
+    )
 
 
 @binary(
@@ -154,8 +177,8 @@ def pow_tensors(a: Tensor | float, b: Tensor | float, /) -> Tensor:
     method=("pow", "__pow__"),
 )
 def pow(a: Tensor | float, b: Tensor | float, /) -> Tensor:
-    """a to the power b; 0^0 is 1, a negative base to a power that is no integer NaN. a, b: shapes that broadcast, or numbers.
-    Returns the broadcast shape.
+    """a to the power b; 0^0 is 1, a negative base to a power that is no integer NaN. a, b: shapes
+    that broadcast, or numbers. Returns the broadcast shape.
 
     >>> import tensorgrad
     >>> tensorgrad.pow(tensorgrad.tensor([2.0, 3.0]), 2)
@@ -167,14 +190,20 @@ def pow(a: Tensor | float, b: Tensor | float, /) -> Tensor:
     return pow_tensors(a, b)
 
 
-_POWERS = {2: ew.square, 0.5: ew.sqrt, -1: ew.reciprocal, -0.5: ew.rsqrt, 1: lambda a: a * 1.0}
+_POWERS: dict[float, Callable[[Tensor], Tensor]] = {
+    2: ew.square,
+    0.5: ew.sqrt,
+    -1: ew.reciprocal,
+    -0.5: ew.rsqrt,
+    1: lambda a: a * 1.0,
+}
 
-Tensor.__rsub__ = lambda self, other: sub(other, self)  # type: ignore[attr-defined]
-Tensor.__rtruediv__ = lambda self, other: div(other, self)  # type: ignore[attr-defined]
-Tensor.__rpow__ = lambda self, other: pow(other, self)  # type: ignore[attr-defined]
+Tensor.__rsub__ = lambda self, other: sub(other, self)
+Tensor.__rtruediv__ = lambda self, other: div(other, self)
+Tensor.__rpow__ = lambda self, other: pow(other, self)
 
 
-# ---- comparisons and choice -----------------------------------------------------------------------------------------------
+# ---- comparisons and choice ----------------------------------------------------------------------
 
 
 def _comparison(name: str, ufunc: np.ufunc, symbol: str, method: tuple[str, ...]) -> Any:
@@ -188,10 +217,13 @@ def _comparison(name: str, ufunc: np.ufunc, symbol: str, method: tuple[str, ...]
         try:
             return wrap_array(np.asarray(ufunc(a._array(), b._array())))
         except ValueError:
-            raise ShapeError(f"{name}: expected shapes that broadcast, got {a._shape} and {b._shape}") from None
+            raise ShapeError(
+                f"{name}: expected shapes that broadcast, got {a._shape} and {b._shape}"
+            ) from None
 
     compare.__name__ = compare.__qualname__ = name
-    compare.__doc__ = f"""a {symbol} b, element by element. a, b: shapes that broadcast. Returns that shape, bool. No gradient.
+    compare.__doc__ = f"""a {symbol} b, element by element. a, b: shapes that broadcast. Returns
+    that shape, bool. No gradient.
 
     >>> import tensorgrad
     >>> tensorgrad.{name}(tensorgrad.tensor([1.0, 2.0]), 2.0)
@@ -224,8 +256,9 @@ greater_equal = _comparison("greater_equal", np.greater_equal, ">=", ("__ge__",)
     ),
     method=False,
 )
-def where(condition: Tensor, a: Tensor, b: Tensor, /) -> Tensor:
-    """a where the condition holds, else b. condition: bool; a, b: any dtype; shapes that broadcast. Returns that shape.
+def where(condition: Tensor, a: Tensor | float, b: Tensor | float, /) -> Tensor:
+    """a where the condition holds, else b. condition: bool; a, b: any dtype; shapes that broadcast.
+    Returns that shape.
 
     >>> import tensorgrad
     >>> tensorgrad.where(tensorgrad.tensor([True, False]), 1.0, 2.0)
@@ -244,13 +277,19 @@ def where(condition: Tensor, a: Tensor, b: Tensor, /) -> Tensor:
     if code > F64:
         return wrap_array(np.where(condition._array(), a._array(), b._array()))
     shape, layout = broadcast_layout(
-        "where", (condition._shape, condition._strides), (a._shape, a._strides), (b._shape, b._strides)
+        "where",
+        (condition._shape, condition._strides),
+        (a._shape, a._strides),
+        (b._shape, b._strides),
     )
     size = 1
     for n in shape:
         size *= n
     y = empty_raw(shape, size, code)
-    if condition._shape == a._shape == b._shape == shape and condition._strides is a._strides is b._strides is None:
+    if (
+        condition._shape == a._shape == b._shape == shape
+        and condition._strides is a._strides is b._strides is None
+    ):
         layout = NULL
     status = lib.tg_where(code, size, condition._ptr, a._ptr, b._ptr, y._ptr, layout)
     if status:
@@ -260,12 +299,16 @@ def where(condition: Tensor, a: Tensor, b: Tensor, /) -> Tensor:
 
 @composite(
     reference=lambda x, min=None, max=None: np.clip(x, min, max),
-    cases=(Case((3, 4), avoid=[-1.0, 1.0], min=-1.0, max=1.0), Case((5,), avoid=[0.5], max=0.5), Case((2, 0), min=0.0)),
+    cases=(
+        Case((3, 4), avoid=[-1.0, 1.0], min=-1.0, max=1.0),
+        Case((5,), avoid=[0.5], max=0.5),
+        Case((2, 0), min=0.0),
+    ),
     method=("clip", "clamp"),
 )
 def clip(x: Tensor, min: Any = None, max: Any = None) -> Tensor:
-    """x limited to [min, max]; None means no limit. Outside, and not on the edges, the gradient is 0. x: (...), limits that
-    broadcast. Returns (...).
+    """x limited to [min, max]; None means no limit. Outside, and not on the edges, the gradient is
+    0. x: (...), limits that broadcast. Returns (...).
 
     >>> import tensorgrad
     >>> tensorgrad.clip(tensorgrad.tensor([-2.0, 0.5, 2.0]), -1.0, 1.0)
@@ -281,11 +324,28 @@ def clip(x: Tensor, min: Any = None, max: Any = None) -> Tensor:
 
 
 def _limit(value: Any, x: Tensor) -> Tensor:
-    return value if isinstance(value, Tensor) else scalar(float(value), x._code if x._code <= F64 else F32)
-
+    return (
+        value
+        if isinstance(value, Tensor)
+        else scalar(float(value), x._code if x._code <= F64 else F32)
+    )
 
 
 __all__ = [
-    "add", "clip", "div", "equal", "greater", "greater_equal", "less", "less_equal", "maximum",
-    "minimum", "mul", "not_equal", "pow", "pow_tensors", "sub", "where",
-]  # fmt: skip
+    "add",
+    "clip",
+    "div",
+    "equal",
+    "greater",
+    "greater_equal",
+    "less",
+    "less_equal",
+    "maximum",
+    "minimum",
+    "mul",
+    "not_equal",
+    "pow",
+    "pow_tensors",
+    "sub",
+    "where",
+]

@@ -15,8 +15,8 @@ from tensorgrad.shapes import as_shape, checked_size
 def tensor(data: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tensor:
     """A new Tensor with a copy of `data`: a number, nested sequences, a NumPy array, a Tensor.
 
-    Python floats become float32, integers int64; arrays keep their dtype. Raises ShapeError for ragged sequences, DTypeError for
-    what is no number.
+    Python floats become float32, integers int64; arrays keep their dtype. Raises ShapeError for
+    ragged sequences, DTypeError for what is no number.
 
     >>> import tensorgrad
     >>> tensorgrad.tensor([[1, 2], [3, 4]], dtype=float)
@@ -31,8 +31,9 @@ def _leaf(t: Tensor, requires_grad: bool) -> Tensor:
 
 
 def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
-    """A Tensor of the array's memory, without a copy: writes to one are seen in the other. Raises DTypeError for a dtype that
-    tensors cannot hold, ArgumentError for memory that cannot be shared (read-only, unaligned, steps of part of an element).
+    """A Tensor of the array's memory, without a copy: writes to one are seen in the other. Raises
+    DTypeError for a dtype that tensors cannot hold, ArgumentError for memory that cannot be shared
+    (read-only, unaligned, steps of part of an element).
 
     >>> import numpy as np, tensorgrad
     >>> a = np.zeros(2, dtype=np.float32)
@@ -44,18 +45,25 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
     if not isinstance(array, np.ndarray):
         raise DTypeError(f"from_numpy: expected a NumPy array, got {type(array).__name__}")
     if array.dtype not in CODES or not array.dtype.isnative:
-        raise DTypeError(f"from_numpy: expected one of {', '.join(d.name for d in DTYPES)}, got {array.dtype}")
-    if not array.flags.writeable or not array.flags.aligned or any(s % array.itemsize for s in array.strides):
+        raise DTypeError(
+            f"from_numpy: expected one of {', '.join(d.name for d in DTYPES)}, got {array.dtype}"
+        )
+    if (
+        not array.flags.writeable
+        or not array.flags.aligned
+        or any(s % array.itemsize for s in array.strides)
+    ):
         raise ArgumentError(
-            "from_numpy: the array is read-only, unaligned or steps by parts of elements; tensorgrad.tensor(array) copies it"
+            "from_numpy: the array is read-only, unaligned or steps by parts of elements; "
+            "tensorgrad.tensor(array) copies it"
         )
     checked_size(array.shape, array.itemsize, "from_numpy")
     return wrap_array(array)
 
 
 def asarray(data: Any, dtype: Any = None, *, copy: bool | None = None) -> Tensor:
-    """`data` as a Tensor: itself if it is one, an array without a copy where its layout allows it. copy: True always copies,
-    False raises ArgumentError where a copy is needed.
+    """`data` as a Tensor: itself if it is one, an array without a copy where its layout allows it.
+    copy: True always copies, False raises ArgumentError where a copy is needed.
 
     >>> import tensorgrad
     >>> tensorgrad.asarray([1.0, 2.0])
@@ -69,7 +77,9 @@ def asarray(data: Any, dtype: Any = None, *, copy: bool | None = None) -> Tensor
         result = as_tensor(data, "asarray")
         if dtype is not None and code_of(dtype, "asarray") != result._code:
             result = result.astype(dtype)
-    shares = result is data or (isinstance(data, np.ndarray) and np.shares_memory(result.detach()._array(), data))
+    shares = result is data or (
+        isinstance(data, np.ndarray) and np.shares_memory(result.detach()._array(), data)
+    )
     if copy is False and not shares:
         raise ArgumentError("asarray: the data cannot be used without a copy (copy=False)")
     return result
@@ -95,7 +105,8 @@ def empty(shape: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tens
 
 
 def full(shape: Any, value: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tensor:
-    """A tensor with every element `value`. dtype: by default that of the value (a Python float: float32).
+    """A tensor with every element `value`. dtype: by default that of the value (a Python float:
+    float32).
 
     >>> import tensorgrad
     >>> tensorgrad.full((2,), 7.0)
@@ -167,7 +178,8 @@ def ones_like(x: Tensor, dtype: Any = None) -> Tensor:
 
 
 def arange(start: float, stop: float | None = None, step: float = 1, dtype: Any = None) -> Tensor:
-    """Numbers from start (inclusive; 0 if only one bound is given) to stop (exclusive). Integers give int64, floats float32.
+    """Numbers from start (inclusive; 0 if only one bound is given) to stop (exclusive). Integers
+    give int64, floats float32.
 
     >>> import tensorgrad
     >>> tensorgrad.arange(1, 7, 2)
@@ -177,7 +189,9 @@ def arange(start: float, stop: float | None = None, step: float = 1, dtype: Any 
         raise ArgumentError("arange: expected a step other than 0")
     first, last = (0, start) if stop is None else (start, stop)
     if dtype is None:
-        dtype = DTYPES[INT64 if all(isinstance(v, (int, np.integer)) for v in (first, last, step)) else F32]
+        dtype = DTYPES[
+            INT64 if all(isinstance(v, (int, np.integer)) for v in (first, last, step)) else F32
+        ]
     code = code_of(dtype, "arange")
     steps = (last - first) / step
     if not steps < 2**60 or steps != steps:
@@ -186,7 +200,9 @@ def arange(start: float, stop: float | None = None, step: float = 1, dtype: Any 
     return wrap_array(np.arange(first, last, step, dtype=DTYPES[code]))
 
 
-def linspace(start: float, stop: float, num: int, dtype: Any = None, *, endpoint: bool = True) -> Tensor:
+def linspace(
+    start: float, stop: float, num: int, dtype: Any = None, *, endpoint: bool = True
+) -> Tensor:
     """`num` evenly spaced numbers from start to stop. dtype: float32 by default.
 
     >>> import tensorgrad
@@ -210,6 +226,18 @@ def eye(rows: int, columns: int | None = None, dtype: Any = None) -> Tensor:
 
 
 __all__ = [
-    "arange", "asarray", "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "linspace", "ones", "ones_like",
-    "tensor", "zeros", "zeros_like",
-]  # fmt: skip
+    "arange",
+    "asarray",
+    "empty",
+    "empty_like",
+    "eye",
+    "from_numpy",
+    "full",
+    "full_like",
+    "linspace",
+    "ones",
+    "ones_like",
+    "tensor",
+    "zeros",
+    "zeros_like",
+]

@@ -1,5 +1,6 @@
-"""Functions of one tensor, element by element. First derivatives are C kernels (csrc/kernels/unary_table.h); `second` is the
-derivative of the first by what it reads (x or y), in ops."""
+"""Functions of one tensor, element by element. First derivatives are C kernels
+(csrc/kernels/unary_table.h); `second` is the derivative of the first by what it reads (x or y), in
+ops."""
 
 from __future__ import annotations
 
@@ -26,12 +27,13 @@ def _normal_density(x: Tensor) -> Tensor:
     return exp(square(x) * -0.5) * (1.0 / math.sqrt(2.0 * math.pi))
 
 
-# ---- activations ----------------------------------------------------------------------------------------------------------
+# ---- activations ---------------------------------------------------------------------------------
 
 
 @unary(saves="y", reference=lambda x: np.maximum(x, 0), integers="numpy", cases=cases(avoid=[0.0]))
 def relu(x: Tensor, /) -> Tensor:
-    """max(x, 0), element by element. x: (...), any real dtype. Returns (...), the same dtype. The derivative at 0 is 0.
+    """max(x, 0), element by element. x: (...), any real dtype. Returns (...), the same dtype. The
+    derivative at 0 is 0.
 
     >>> import tensorgrad
     >>> tensorgrad.relu(tensorgrad.tensor([-1.0, 2.0]))
@@ -62,7 +64,8 @@ def leaky_relu(x: Tensor, negative_slope: float = 0.01) -> Tensor:
     cases=cases(avoid=[0.0]) + cases(avoid=[0.0], alpha=0.5),
 )
 def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
-    """x where x > 0, else alpha * (exp(x) - 1) (Clevert et al. 2015). x: (...), float. Returns (...), the same dtype.
+    """x where x > 0, else alpha * (exp(x) - 1) (Clevert et al. 2015). x: (...), float. Returns
+    (...), the same dtype.
 
     >>> import tensorgrad
     >>> tensorgrad.elu(tensorgrad.tensor([0.0, 2.0]))
@@ -82,9 +85,15 @@ def tanh(x: Tensor, /) -> Tensor:
     ...
 
 
-@unary(saves="y", second=lambda y: 1.0 - y * 2.0, reference=lambda x: 1 / (1 + np.exp(-x)), cases=cases())
+@unary(
+    saves="y",
+    second=lambda y: 1.0 - y * 2.0,
+    reference=lambda x: 1 / (1 + np.exp(-x)),
+    cases=cases(),
+)
 def sigmoid(x: Tensor, /) -> Tensor:
-    """The logistic function 1 / (1 + exp(-x)), without overflow. x: (...), float. Returns (...), the same dtype, in [0, 1].
+    """The logistic function 1 / (1 + exp(-x)), without overflow. x: (...), float. Returns (...),
+    the same dtype, in [0, 1].
 
     >>> import tensorgrad
     >>> tensorgrad.sigmoid(tensorgrad.tensor([0.0, -1e4]))
@@ -100,8 +109,8 @@ def sigmoid(x: Tensor, /) -> Tensor:
     cases=cases(),
 )
 def gelu(x: Tensor, /) -> Tensor:
-    """x times the normal distribution function of x (Hendrycks and Gimpel 2016), exact, by erf. x: (...), float. Returns (...),
-    the same dtype.
+    """x times the normal distribution function of x (Hendrycks and Gimpel 2016), exact, by erf. x:
+    (...), float. Returns (...), the same dtype.
 
     >>> import tensorgrad
     >>> tensorgrad.gelu(tensorgrad.tensor([0.0, 100.0]))
@@ -122,11 +131,14 @@ def _gelu_tanh_second(x: Tensor) -> Tensor:
 @unary(
     saves="x",
     second=_gelu_tanh_second,
-    reference=lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi).astype(x.dtype) * (x + 0.044715 * x**3))),
+    reference=lambda x: (
+        0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi).astype(x.dtype) * (x + 0.044715 * x**3)))
+    ),
     cases=cases(),
 )
 def gelu_tanh(x: Tensor, /) -> Tensor:
-    """The tanh approximation of gelu (Hendrycks and Gimpel 2016). x: (...), float. Returns (...), the same dtype.
+    """The tanh approximation of gelu (Hendrycks and Gimpel 2016). x: (...), float. Returns (...),
+    the same dtype.
 
     >>> import tensorgrad
     >>> tensorgrad.gelu_tanh(tensorgrad.tensor([0.0, 100.0]))
@@ -143,7 +155,8 @@ def _silu_second(x: Tensor) -> Tensor:
 
 @unary(saves="x", second=_silu_second, reference=lambda x: x / (1 + np.exp(-x)), cases=cases())
 def silu(x: Tensor, /) -> Tensor:
-    """x * sigmoid(x), also called swish (Elfwing et al. 2017). x: (...), float. Returns (...), the same dtype.
+    """x * sigmoid(x), also called swish (Elfwing et al. 2017). x: (...), float. Returns (...), the
+    same dtype.
 
     >>> import tensorgrad
     >>> tensorgrad.silu(tensorgrad.tensor([0.0, 100.0]))
@@ -157,7 +170,12 @@ def _softplus_second(x: Tensor) -> Tensor:
     return s * (1.0 - s)
 
 
-@unary(saves="x", second=_softplus_second, reference=lambda x: np.logaddexp(x, np.zeros_like(x)), cases=cases())
+@unary(
+    saves="x",
+    second=_softplus_second,
+    reference=lambda x: np.logaddexp(x, np.zeros_like(x)),
+    cases=cases(),
+)
 def softplus(x: Tensor, /) -> Tensor:
     """log(1 + exp(x)), without overflow. x: (...), float. Returns (...), the same dtype.
 
@@ -168,7 +186,7 @@ def softplus(x: Tensor, /) -> Tensor:
     ...
 
 
-# ---- exponentials and logarithms ------------------------------------------------------------------------------------------
+# ---- exponentials and logarithms -----------------------------------------------------------------
 
 
 @unary(saves="y", second=lambda y: y._filled(1.0), reference=np.exp, cases=cases())
@@ -193,7 +211,12 @@ def expm1(x: Tensor, /) -> Tensor:
     ...
 
 
-@unary(saves="x", second=lambda x: -reciprocal(square(x)), reference=np.log, cases=cases(low=0.3, high=3.0))
+@unary(
+    saves="x",
+    second=lambda x: -reciprocal(square(x)),
+    reference=np.log,
+    cases=cases(low=0.3, high=3.0),
+)
 def log(x: Tensor, /) -> Tensor:
     """The natural logarithm; -inf at 0, NaN below. x: (...), float. Returns (...), the same dtype.
 
@@ -204,7 +227,12 @@ def log(x: Tensor, /) -> Tensor:
     ...
 
 
-@unary(saves="x", second=lambda x: -reciprocal(square(x + 1.0)), reference=np.log1p, cases=cases(low=-0.6, high=2.0))
+@unary(
+    saves="x",
+    second=lambda x: -reciprocal(square(x + 1.0)),
+    reference=np.log1p,
+    cases=cases(low=-0.6, high=2.0),
+)
 def log1p(x: Tensor, /) -> Tensor:
     """log(1 + x), accurate near 0. x: (...), float. Returns (...), the same dtype.
 
@@ -247,10 +275,15 @@ def log10(x: Tensor, /) -> Tensor:
     ...
 
 
-# ---- powers ---------------------------------------------------------------------------------------------------------------
+# ---- powers --------------------------------------------------------------------------------------
 
 
-@unary(saves="y", second=lambda y: reciprocal(square(y)) * -0.5, reference=np.sqrt, cases=cases(low=0.3, high=3.0))
+@unary(
+    saves="y",
+    second=lambda y: reciprocal(square(y)) * -0.5,
+    reference=np.sqrt,
+    cases=cases(low=0.3, high=3.0),
+)
 def sqrt(x: Tensor, /) -> Tensor:
     """The square root; NaN below 0. x: (...), float. Returns (...), the same dtype.
 
@@ -262,7 +295,10 @@ def sqrt(x: Tensor, /) -> Tensor:
 
 
 @unary(
-    saves="y", second=lambda y: square(y) * -1.5, reference=lambda x: 1 / np.sqrt(x), cases=cases(low=0.3, high=3.0)
+    saves="y",
+    second=lambda y: square(y) * -1.5,
+    reference=lambda x: 1 / np.sqrt(x),
+    cases=cases(low=0.3, high=3.0),
 )
 def rsqrt(x: Tensor, /) -> Tensor:
     """1 / sqrt(x). x: (...), float. Returns (...), the same dtype.
@@ -274,7 +310,12 @@ def rsqrt(x: Tensor, /) -> Tensor:
     ...
 
 
-@unary(saves="y", second=lambda y: y * -2.0, reference=lambda x: 1 / x, cases=cases(avoid=[0.0], margin=0.4))
+@unary(
+    saves="y",
+    second=lambda y: y * -2.0,
+    reference=lambda x: 1 / x,
+    cases=cases(avoid=[0.0], margin=0.4),
+)
 def reciprocal(x: Tensor, /) -> Tensor:
     """1 / x. x: (...), float. Returns (...), the same dtype.
 
@@ -285,7 +326,9 @@ def reciprocal(x: Tensor, /) -> Tensor:
     ...
 
 
-@unary(saves="x", second=lambda x: x._filled(2.0), reference=np.square, integers="numpy", cases=cases())
+@unary(
+    saves="x", second=lambda x: x._filled(2.0), reference=np.square, integers="numpy", cases=cases()
+)
 def square(x: Tensor, /) -> Tensor:
     """x * x. x: (...), any real dtype. Returns (...), the same dtype.
 
@@ -300,11 +343,14 @@ def square(x: Tensor, /) -> Tensor:
     saves="x",
     second=lambda x, exponent: power(x, exponent - 2.0) * (exponent * (exponent - 1.0)),
     reference=lambda x, exponent: np.power(x, exponent),
-    cases=cases(low=0.3, high=2.0, exponent=2.5) + cases(avoid=[0.0], exponent=3.0) + cases(exponent=2.0),
+    cases=cases(low=0.3, high=2.0, exponent=2.5)
+    + cases(avoid=[0.0], exponent=3.0)
+    + cases(exponent=2.0),
     method=False,
 )
 def power(x: Tensor, exponent: float) -> Tensor:
-    """x to the power of a number; `pow` takes tensors too. x: (...), float. Returns (...), the same dtype.
+    """x to the power of a number; `pow` takes tensors too. x: (...), float. Returns (...), the same
+    dtype.
 
     >>> import tensorgrad
     >>> tensorgrad.power(tensorgrad.tensor([2.0]), 3.0)
@@ -313,12 +359,19 @@ def power(x: Tensor, exponent: float) -> Tensor:
     ...
 
 
-# ---- signs and rounding ---------------------------------------------------------------------------------------------------
+# ---- signs and rounding --------------------------------------------------------------------------
 
 
-@unary(saves="x", reference=np.abs, integers="numpy", cases=cases(avoid=[0.0]), method=("abs", "__abs__"))
+@unary(
+    saves="x",
+    reference=np.abs,
+    integers="numpy",
+    cases=cases(avoid=[0.0]),
+    method=("abs", "__abs__"),
+)
 def abs(x: Tensor, /) -> Tensor:
-    """The absolute value. x: (...), any real dtype. Returns (...), the same dtype. The derivative at 0 is 0.
+    """The absolute value. x: (...), any real dtype. Returns (...), the same dtype. The derivative
+    at 0 is 0.
 
     >>> import tensorgrad
     >>> tensorgrad.abs(tensorgrad.tensor([-3.0]))
@@ -327,7 +380,13 @@ def abs(x: Tensor, /) -> Tensor:
     ...
 
 
-@unary(saves="x", reference=np.negative, integers="numpy", cases=cases(), method=("negative", "neg", "__neg__"))
+@unary(
+    saves="x",
+    reference=np.negative,
+    integers="numpy",
+    cases=cases(),
+    method=("negative", "neg", "__neg__"),
+)
 def neg(x: Tensor, /) -> Tensor:
     """-x. x: (...), any signed dtype. Returns (...), the same dtype.
 
@@ -340,7 +399,8 @@ def neg(x: Tensor, /) -> Tensor:
 
 @unary(saves=None, reference=np.sign, integers="numpy", cases=cases(avoid=[0.0]))
 def sign(x: Tensor, /) -> Tensor:
-    """-1, 0 or 1 by the sign of x; NaN stays. x: (...), any real dtype. Returns (...), the same dtype. No gradient.
+    """-1, 0 or 1 by the sign of x; NaN stays. x: (...), any real dtype. Returns (...), the same
+    dtype. No gradient.
 
     >>> import tensorgrad
     >>> tensorgrad.sign(tensorgrad.tensor([-3.0, 0.0]))
@@ -351,7 +411,8 @@ def sign(x: Tensor, /) -> Tensor:
 
 @unary(saves=None, reference=np.floor, integers="numpy", cases=cases(avoid=[-1.0, 0.0, 1.0]))
 def floor(x: Tensor, /) -> Tensor:
-    """The largest integer <= x. x: (...), any real dtype. Returns (...), the same dtype. No gradient.
+    """The largest integer <= x. x: (...), any real dtype. Returns (...), the same dtype. No
+    gradient.
 
     >>> import tensorgrad
     >>> tensorgrad.floor(tensorgrad.tensor([-1.5]))
@@ -362,7 +423,8 @@ def floor(x: Tensor, /) -> Tensor:
 
 @unary(saves=None, reference=np.ceil, integers="numpy", cases=cases(avoid=[-1.0, 0.0, 1.0]))
 def ceil(x: Tensor, /) -> Tensor:
-    """The smallest integer >= x. x: (...), any real dtype. Returns (...), the same dtype. No gradient.
+    """The smallest integer >= x. x: (...), any real dtype. Returns (...), the same dtype. No
+    gradient.
 
     >>> import tensorgrad
     >>> tensorgrad.ceil(tensorgrad.tensor([1.5]))
@@ -373,7 +435,8 @@ def ceil(x: Tensor, /) -> Tensor:
 
 @unary(saves=None, reference=np.round, integers="numpy", cases=cases(avoid=[-1.5, -0.5, 0.5, 1.5]))
 def round(x: Tensor, /) -> Tensor:
-    """The nearest integer, halves to even. x: (...), any real dtype. Returns (...), the same dtype. No gradient.
+    """The nearest integer, halves to even. x: (...), any real dtype. Returns (...), the same dtype.
+    No gradient.
 
     >>> import tensorgrad
     >>> tensorgrad.round(tensorgrad.tensor([0.5, 1.5]))
@@ -393,7 +456,7 @@ def trunc(x: Tensor, /) -> Tensor:
     ...
 
 
-# ---- trigonometry and the error function ----------------------------------------------------------------------------------
+# ---- trigonometry and the error function ---------------------------------------------------------
 
 
 @unary(saves="x", second=lambda x: -sin(x), reference=np.sin, cases=cases())
@@ -446,8 +509,35 @@ def erf(x: Tensor, /) -> Tensor:
 
 
 __all__ = [
-    "abs", "ceil", "cos", "elu", "erf", "exp", "expm1", "floor", "gelu", "gelu_tanh",
-    "leaky_relu", "log", "log10", "log1p", "log2", "neg", "power", "reciprocal", "relu", "round",
-    "rsqrt", "sigmoid", "sign", "silu", "sin", "softplus", "sqrt", "square", "tan", "tanh",
+    "abs",
+    "ceil",
+    "cos",
+    "elu",
+    "erf",
+    "exp",
+    "expm1",
+    "floor",
+    "gelu",
+    "gelu_tanh",
+    "leaky_relu",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "neg",
+    "power",
+    "reciprocal",
+    "relu",
+    "round",
+    "rsqrt",
+    "sigmoid",
+    "sign",
+    "silu",
+    "sin",
+    "softplus",
+    "sqrt",
+    "square",
+    "tan",
+    "tanh",
     "trunc",
-]  # fmt: skip
+]

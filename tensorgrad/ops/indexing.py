@@ -1,8 +1,7 @@
 """Reading and writing parts of tensors.
 
-A basic index (integers, slices, None, ...) gives a view; integer tensors along one axis go to the C gather; every other index
-(boolean, several arrays) goes to NumPy on a copy.
-"""
+A basic index (integers, slices, None, ...) gives a view; integer tensors along one axis go to the C
+gather; every other index (boolean, several arrays) goes to NumPy on a copy."""
 
 from __future__ import annotations
 
@@ -11,7 +10,16 @@ from typing import Any
 import numpy as np
 
 from tensorgrad._native import fail, lib
-from tensorgrad._tensor import Tensor, as_tensor, copy_into, copy_raw, empty_raw, full_raw, view, wrap_array
+from tensorgrad._tensor import (
+    Tensor,
+    as_tensor,
+    copy_into,
+    copy_raw,
+    empty_raw,
+    full_raw,
+    view,
+    wrap_array,
+)
 from tensorgrad.autograd import Case, composite, op
 from tensorgrad.autograd._modes import mode
 from tensorgrad.autograd._tape import record
@@ -24,10 +32,7 @@ _BASIC = (int, slice, type(None), type(Ellipsis), np.integer)
 
 
 def _is_basic(key: tuple[Any, ...]) -> bool:
-    for k in key:
-        if not isinstance(k, _BASIC) or isinstance(k, bool):
-            return False
-    return True
+    return all(not (not isinstance(k, _BASIC) or isinstance(k, bool)) for k in key)
 
 
 def _window(shape: Shape, strides: Shape, key: tuple[Any, ...]) -> tuple[Shape, Shape, int]:
@@ -36,7 +41,9 @@ def _window(shape: Shape, strides: Shape, key: tuple[Any, ...]) -> tuple[Shape, 
     if len([k for k in key if k is Ellipsis]) > 1:
         raise IndexOutOfRangeError("index: expected at most one ellipsis (...)")
     if used > len(shape):
-        raise IndexOutOfRangeError(f"index: expected at most {len(shape)} indices for shape {shape}, got {used}")
+        raise IndexOutOfRangeError(
+            f"index: expected at most {len(shape)} indices for shape {shape}, got {used}"
+        )
     if Ellipsis not in key:
         key = (*key, Ellipsis)
     out_shape: list[int] = []
@@ -64,7 +71,10 @@ def _window(shape: Shape, strides: Shape, key: tuple[Any, ...]) -> tuple[Shape, 
         else:
             n = shape[axis]
             if not -n <= k < n:
-                raise IndexOutOfRangeError(f"index: expected an index in [{-n}, {n}) for axis {axis} of shape {shape}, got {k}")
+                raise IndexOutOfRangeError(
+                    f"index: expected an index in [{-n}, {n}) for axis {axis} of shape {shape}, "
+                    f"got {k}"
+                )
             offset += int(k + n if k < 0 else k) * strides[axis]
             axis += 1
     return tuple(out_shape), tuple(out_strides), offset
@@ -91,7 +101,8 @@ _KEYS: tuple[Any, ...] = (
     method=False,
 )
 def window(x: Tensor, key: Any) -> Tensor:
-    """x[key] for a basic index, one of integers, slices, None and ...: a view. Raises IndexOutOfRangeError.
+    """x[key] for a basic index, one of integers, slices, None and ...: a view. Raises
+    IndexOutOfRangeError.
 
     >>> import tensorgrad
     >>> tensorgrad.arange(6)[1:4]
@@ -126,7 +137,7 @@ def window_gradient(gy: Tensor, shape: Shape, key: Any) -> Tensor:
     return gx
 
 
-# ---- gather ---------------------------------------------------------------------------------------------------------------
+# ---- gather --------------------------------------------------------------------------------------
 
 
 def _axis_counts(shape: Shape, axis: int) -> tuple[int, int]:
@@ -143,7 +154,8 @@ def _check_positions(index: Tensor, length: int, where: str) -> None:
     wrong = np.flatnonzero((array < -length) | (array >= length))
     if wrong.size:
         raise IndexOutOfRangeError(
-            f"{where}: expected indices in [{-length}, {length}), got {array[wrong[0]]} at position {wrong[0]}"
+            f"{where}: expected indices in [{-length}, {length}), got {array[wrong[0]]} at "
+            f"position {wrong[0]}"
         )
 
 
@@ -159,8 +171,9 @@ def _check_positions(index: Tensor, length: int, where: str) -> None:
     ),
 )
 def take(x: Tensor, index: Tensor, axis: int = 0) -> Tensor:
-    """The elements of x at integer positions along an axis. x: (..., n, ...), index: any shape, integers in [-n, n). Returns x's
-    shape with the index's in place of n. Raises IndexOutOfRangeError, DTypeError.
+    """The elements of x at integer positions along an axis. x: (..., n, ...), index: any shape,
+    integers in [-n, n). Returns x's shape with the index's in place of n. Raises
+    IndexOutOfRangeError, DTypeError.
 
     >>> import tensorgrad
     >>> tensorgrad.take(tensorgrad.tensor([10.0, 20.0, 30.0]), tensorgrad.tensor([2, 0]))
@@ -186,7 +199,8 @@ def take(x: Tensor, index: Tensor, axis: int = 0) -> Tensor:
 
 def _take_gradient_reference(gy: np.ndarray, index: np.ndarray, shape: Shape, axis: int = 0) -> Any:
     gx = np.zeros(shape, gy.dtype)
-    np.add.at(gx, (slice(None),) * axis + (index,), gy)
+    where: Any = (slice(None),) * axis + (index,)
+    np.add.at(gx, where, gy)
     return gx
 
 
@@ -194,11 +208,15 @@ def _take_gradient_reference(gy: np.ndarray, index: np.ndarray, shape: Shape, ax
     gradient=(lambda g, gx, gy, index, shape, axis=0: take(g, index, axis), None),
     saves=("index",),
     reference=_take_gradient_reference,
-    cases=(Case((3, 4), np.array([2, 0, 2]), shape=(3, 4)), Case((3, 2), np.array([1, -1]), shape=(3, 4), axis=1)),
+    cases=(
+        Case((3, 4), np.array([2, 0, 2]), shape=(3, 4)),
+        Case((3, 2), np.array([1, -1]), shape=(3, 4), axis=1),
+    ),
     method=False,
 )
 def take_gradient(gy: Tensor, index: Tensor, shape: Shape, axis: int = 0) -> Tensor:
-    """Zeros of `shape` to which gy is added at the positions `index`, in order: the gradient of `take`.
+    """Zeros of `shape` to which gy is added at the positions `index`, in order: the gradient of
+    `take`.
 
     >>> import tensorgrad
     >>> tensorgrad.ops.take_gradient(tensorgrad.ones(2), tensorgrad.tensor([1, 1]), (3,))
@@ -210,13 +228,15 @@ def take_gradient(gy: Tensor, index: Tensor, shape: Shape, axis: int = 0) -> Ten
     gy = gy if gy._strides is None else copy_raw(gy)
     gx = full_raw(shape, checked_size(shape, ITEMSIZES[gy._code], "take"), gy._code, 0.0)
     outer, inner = _axis_counts(shape, axis)
-    status = lib.tg_take_grad(gy._code, outer, shape[axis], inner, index._size, index._ptr, gy._ptr, gx._ptr)
+    status = lib.tg_take_grad(
+        gy._code, outer, shape[axis], inner, index._size, index._ptr, gy._ptr, gx._ptr
+    )
     if status:
         fail(status, "take", gx._storage)
     return gx
 
 
-# ---- any other index ------------------------------------------------------------------------------------------------------
+# ---- any other index -----------------------------------------------------------------------------
 
 
 def _numpy_key(key: Any) -> Any:
@@ -225,13 +245,17 @@ def _numpy_key(key: Any) -> Any:
     if isinstance(key, Tensor):
         key = key.detach()._array()
     if isinstance(key, list):
-        key = np.asarray([_numpy_key(k) for k in key] if any(isinstance(k, Tensor) for k in key) else key)
+        key = np.asarray(
+            [_numpy_key(k) for k in key] if any(isinstance(k, Tensor) for k in key) else key
+        )
         if key.size == 0:
             key = key.astype(np.int64)
     if isinstance(key, np.ndarray) and key.dtype.kind not in "iub":
         raise DTypeError(f"index: expected integers or booleans, got an array of {key.dtype}")
     if not isinstance(key, (*_BASIC, np.ndarray, np.bool_)):
-        raise DTypeError(f"index: expected integers, slices, None, ..., or arrays, got {type(key).__name__}")
+        raise DTypeError(
+            f"index: expected integers, slices, None, ..., or arrays, got {type(key).__name__}"
+        )
     return key
 
 
@@ -246,7 +270,8 @@ def _numpy_key(key: Any) -> Any:
     method=False,
 )
 def gather(x: Tensor, key: Any) -> Tensor:
-    """x[key] for an index with boolean or several integer arrays, by NumPy's rules: a copy. Raises IndexOutOfRangeError.
+    """x[key] for an index with boolean or several integer arrays, by NumPy's rules: a copy. Raises
+    IndexOutOfRangeError.
 
     >>> import numpy as np, tensorgrad
     >>> tensorgrad.arange(4)[np.array([True, False, True, False])]
@@ -295,8 +320,8 @@ def getitem(x: Tensor, key: Any) -> Tensor:
 
 
 def setitem(x: Tensor, key: Any, value: Any) -> None:
-    """x[key] = value, in place. The value is broadcast and converted. Differentiable: the gradient of what was overwritten is
-    zero, that of the value is the gradient of its place."""
+    """x[key] = value, in place. The value is broadcast and converted. Differentiable: the gradient
+    of what was overwritten is zero, that of the value is the gradient of its place."""
     value = as_tensor(value, "setitem") if not isinstance(value, Tensor) else value
     basic = key if isinstance(key, tuple) else (key,)
     node = x._node
@@ -319,7 +344,9 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
         try:
             copy_into(target, broadcast_to(converted, shape), "setitem")
         except ShapeError:
-            raise ShapeError(f"setitem: expected a value that broadcasts to {shape}, got {value._shape}") from None
+            raise ShapeError(
+                f"setitem: expected a value that broadcasts to {shape}, got {value._shape}"
+            ) from None
         array_key: Any = basic
     else:
         array_key = _numpy_key(key)
@@ -343,8 +370,8 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
         record(x, setitem_gradient, (node, value_node), None)
 
 
-Tensor.__getitem__ = getitem  # type: ignore[attr-defined]
-Tensor.__setitem__ = setitem  # type: ignore[attr-defined]
+Tensor.__getitem__ = getitem
+Tensor.__setitem__ = setitem
 
 
 @composite(
@@ -354,8 +381,8 @@ Tensor.__setitem__ = setitem  # type: ignore[attr-defined]
     differentiable=False,
 )
 def one_hot(index: Tensor, classes: int) -> Tensor:
-    """Rows of zeros with a 1 at each index. index: (...), integers in [0, classes). Returns (..., classes), float32. Raises
-    IndexOutOfRangeError.
+    """Rows of zeros with a 1 at each index. index: (...), integers in [0, classes). Returns (...,
+    classes), float32. Raises IndexOutOfRangeError.
 
     >>> import tensorgrad
     >>> tensorgrad.one_hot(tensorgrad.tensor([1]), 3)
@@ -365,12 +392,20 @@ def one_hot(index: Tensor, classes: int) -> Tensor:
     if array.dtype.kind not in "iu":
         raise DTypeError(f"one_hot: expected integer indices, got {array.dtype}")
     if array.size and (array.min() < 0 or array.max() >= classes):
-        raise IndexOutOfRangeError(f"one_hot: expected indices in [0, {classes}), got {array.min()} to {array.max()}")
+        raise IndexOutOfRangeError(
+            f"one_hot: expected indices in [0, {classes}), got {array.min()} to {array.max()}"
+        )
     result = np.zeros((array.size, classes), float32)
     result[np.arange(array.size), array.reshape(-1)] = 1
     return reshape(wrap_array(result), (*array.shape, classes))
 
 
 __all__ = [
-    "gather", "one_hot", "scatter_add", "take", "take_gradient", "window", "window_gradient",
-]  # fmt: skip
+    "gather",
+    "one_hot",
+    "scatter_add",
+    "take",
+    "take_gradient",
+    "window",
+    "window_gradient",
+]

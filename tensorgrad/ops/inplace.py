@@ -1,8 +1,8 @@
 """Writing in place: `x += y`, `add_`, `fill_` and their kind.
 
-Recorded, an in-place operation takes the tape's place of the out-of-place one; every write is noted on the memory, so that a
-backward that needed the old values says so instead of giving a wrong gradient.
-"""
+Recorded, an in-place operation takes the tape's place of the out-of-place one; every write is noted
+on the memory, so that a backward that needed the old values says so instead of giving a wrong
+gradient."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from tensorgrad.ops.shaping import broadcast_to
 def _update(x: Tensor, result: Tensor, where: str) -> Tensor:
     """Moves `result` into x's memory and x to its place on the tape."""
     if result._shape != x._shape:
-        raise ShapeError(f"{where}: expected a result of shape {x._shape} in place, got {result._shape}")
+        raise ShapeError(
+            f"{where}: expected a result of shape {x._shape} in place, got {result._shape}"
+        )
     if result._code != x._code:
         raise DTypeError(f"{where}: expected a result of {x.dtype} in place, got {result.dtype}")
     before = x._node
@@ -35,7 +37,9 @@ def _update(x: Tensor, result: Tensor, where: str) -> Tensor:
     copy_into(x, result, where)
     if result._node is not None:
         x._node = result._node
-        x._node.seq = x._storage.written  # recorded at the time of the write, so that it may have saved x's new values
+        x._node.seq = (
+            x._storage.written
+        )  # recorded at the time of the write, so that it may have saved x's new values
     return x
 
 
@@ -52,18 +56,28 @@ def _in_place(name: str) -> Callable[[Tensor, Any], Tensor]:
             and not (mode.enabled and (self._node is not None or other._node is not None))
         ):
             self._writable(f"{name}_")
-            status = lib.tg_binary(kernel, self._code, self._size, self._ptr, other._ptr, self._ptr, NULL)
+            status = lib.tg_binary(
+                kernel, self._code, self._size, self._ptr, other._ptr, self._ptr, NULL
+            )
             if status:
                 fail(status, f"{name}_")
             return self
         return _update(self, function(self, other), f"{name}_")
 
     write.__name__ = write.__qualname__ = f"{name}_"
-    write.__doc__ = f"`{name}` in place: self becomes {name}(self, other), which must have its shape and dtype. Returns self."
+    write.__doc__ = (
+        f"`{name}` in place: self becomes {name}(self, other), which must have its shape and dtype. "
+        f"Returns self."
+    )
     return write
 
 
-for _name, _operators in (("add", "__iadd__"), ("sub", "__isub__"), ("mul", "__imul__"), ("div", "__itruediv__")):
+for _name, _operators in (
+    ("add", "__iadd__"),
+    ("sub", "__isub__"),
+    ("mul", "__imul__"),
+    ("div", "__itruediv__"),
+):
     _method = _in_place(_name)
     setattr(Tensor, f"{_name}_", _method)
     setattr(Tensor, _operators, _method)
@@ -93,5 +107,5 @@ def zero_(self: Tensor) -> Tensor:
     return fill_(self, 0)
 
 
-for _method in (copy_, fill_, zero_):
-    setattr(Tensor, _method.__name__, _method)
+for _function in (copy_, fill_, zero_):
+    setattr(Tensor, _function.__name__, _function)

@@ -16,7 +16,14 @@ from tensorgrad.ops.elementwise import exp
 from tensorgrad.ops.shaping import expand_dims, swapaxes
 from tensorgrad.shapes import normalize_axis
 
-CASES = (Case((3, 5)), Case((2, 3, 4), axis=1), Case((4,)), Case((3, 1), axis=0), Case((0, 3)), Case((2, 3), axis=0))
+CASES = (
+    Case((3, 5)),
+    Case((2, 3, 4), axis=1),
+    Case((4,)),
+    Case((3, 1), axis=0),
+    Case((0, 3)),
+    Case((2, 3), axis=0),
+)
 
 
 def _rows(x: Tensor, axis: int, name: str) -> tuple[Tensor, int]:
@@ -39,7 +46,9 @@ def _forward(name: str, x: Tensor, axis: int) -> Tensor:
     x, i = _rows(x.detach() if x._node is not None else x, axis, name)
     y = empty_raw(x._shape, x._size, x._code)
     columns = x._shape[-1]
-    status = lib.tg_softmax(SOFTMAX[name], x._code, x._size // columns if columns else 0, columns, x._ptr, y._ptr)
+    status = lib.tg_softmax(
+        SOFTMAX[name], x._code, x._size // columns if columns else 0, columns, x._ptr, y._ptr
+    )
     if status:
         fail(status, name, y._storage)
     return _back(y, i)
@@ -51,7 +60,13 @@ def _backward(name: str, gy: Tensor, y: Tensor, axis: int) -> Tensor:
     gx = empty_raw(y._shape, y._size, y._code)
     columns = y._shape[-1]
     status = lib.tg_softmax_grad(
-        SOFTMAX[name], y._code, y._size // columns if columns else 0, columns, gy._ptr, y._ptr, gx._ptr
+        SOFTMAX[name],
+        y._code,
+        y._size // columns if columns else 0,
+        columns,
+        gy._ptr,
+        y._ptr,
+        gx._ptr,
     )
     if status:
         fail(status, name, gx._storage)
@@ -63,9 +78,15 @@ def _softmax_reference(x: np.ndarray, axis: int = -1) -> Any:
     return e / e.sum(axis=axis, keepdims=True)
 
 
-@op(gradient=lambda gy, y, x, axis=-1: softmax_gradient(gy, y, axis), saves=("y",), reference=_softmax_reference, cases=CASES)
+@op(
+    gradient=lambda gy, y, x, axis=-1: softmax_gradient(gy, y, axis),
+    saves=("y",),
+    reference=_softmax_reference,
+    cases=CASES,
+)
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """exp(x) / sum(exp(x)) along an axis, without overflow. x: (...), float. Returns (...), the same dtype.
+    """exp(x) / sum(exp(x)) along an axis, without overflow. x: (...), float. Returns (...), the
+    same dtype.
 
     >>> import tensorgrad
     >>> tensorgrad.softmax(tensorgrad.tensor([1e4, 1e4]))
@@ -103,7 +124,8 @@ def softmax_gradient(gy: Tensor, y: Tensor, axis: int = -1) -> Tensor:
     cases=CASES,
 )
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """x - log(sum(exp(x))) along an axis, without overflow. x: (...), float. Returns (...), the same dtype.
+    """x - log(sum(exp(x))) along an axis, without overflow. x: (...), float. Returns (...), the
+    same dtype.
 
     >>> import tensorgrad
     >>> tensorgrad.log_softmax(tensorgrad.tensor([1e4, 1e4]))
@@ -123,7 +145,8 @@ def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     method=False,
 )
 def log_softmax_gradient(gy: Tensor, y: Tensor, axis: int = -1) -> Tensor:
-    """The gradient of log_softmax from its output: gy - exp(y) * sum(gy). gy, y: (...). Returns (...).
+    """The gradient of log_softmax from its output: gy - exp(y) * sum(gy). gy, y: (...). Returns
+    (...).
 
     >>> import tensorgrad
     >>> tensorgrad.ops.log_softmax_gradient(tensorgrad.ones(1), tensorgrad.zeros(1))
@@ -132,7 +155,7 @@ def log_softmax_gradient(gy: Tensor, y: Tensor, axis: int = -1) -> Tensor:
     return _backward("log_softmax", gy, y, axis)
 
 
-# ---- cross-entropy --------------------------------------------------------------------------------------------------------
+# ---- cross-entropy -------------------------------------------------------------------------------
 
 REDUCTIONS = {"none": lib.TG_NONE, "mean": lib.TG_MEAN, "sum": lib.TG_SUM}
 
@@ -142,7 +165,8 @@ def class_indices(labels: Tensor, where: str) -> Tensor:
     code = labels._code
     if code <= BOOL:
         raise DTypeError(
-            f"{where}: expected integer class indices, got {labels.dtype} of shape {labels._shape} (class probabilities must "
+            f"{where}: expected integer class indices, got {labels.dtype} of shape "
+            f"{labels._shape} (class probabilities must "
             f"have the shape of the logits)"
         )
     if code != INT64:
@@ -156,7 +180,8 @@ def check_classes(labels: Tensor, classes: int, ignore_index: int, where: str) -
     wrong = np.flatnonzero(((array < 0) | (array >= classes)) & (array != ignore_index))
     if wrong.size:
         raise IndexOutOfRangeError(
-            f"{where}: expected class indices in [0, {classes}) or ignore_index {ignore_index}, got {array[wrong[0]]} at "
+            f"{where}: expected class indices in [0, {classes}) or ignore_index {ignore_index}, "
+            f"got {array[wrong[0]]} at "
             f"position {wrong[0]}"
         )
 
@@ -164,8 +189,8 @@ def check_classes(labels: Tensor, classes: int, ignore_index: int, where: str) -
 def _targets(
     x: Tensor, labels: Tensor, weight: Tensor | None, ignore_index: int, smoothing: float
 ) -> tuple[Tensor, Tensor]:
-    """What cross-entropy subtracts: t of (rows, classes) such that loss = sum(t) * logsumexp(x) - sum(t * x), and the sum of the
-    weights of the labels that count."""
+    """What cross-entropy subtracts: t of (rows, classes) such that loss = sum(t) * logsumexp(x) -
+    sum(t * x), and the sum of the weights of the labels that count."""
     rows, classes = x.shape
     w = np.ones(classes) if weight is None else weight._array().astype(np.float64)
     array = labels._array()
@@ -173,7 +198,9 @@ def _targets(
     t = np.zeros((rows, classes))
     t[counts] = smoothing / classes * w
     t[counts, array[counts]] += (1 - smoothing) * w[array[counts]]
-    return wrap_array(t.astype(x.dtype)), wrap_array(np.asarray(w[array[counts]].sum(), dtype=x.dtype))
+    return wrap_array(t.astype(x.dtype)), wrap_array(
+        np.asarray(w[array[counts]].sum(), dtype=x.dtype)
+    )
 
 
 def _gradient(
@@ -201,9 +228,19 @@ def _gradient(
     gx = empty_raw((rows, classes), rows * classes, x._code)
     gy = gy if gy._strides is None else copy_raw(gy)
     status = lib.tg_cross_entropy_grad(
-        x._code, rows, classes, x._ptr, labels._ptr, NULL if weight is None else weight._ptr, ignore_index, label_smoothing,
-        REDUCTIONS[reduction], extra.ptr, gy._ptr, gx._ptr,
-    )  # fmt: skip
+        x._code,
+        rows,
+        classes,
+        x._ptr,
+        labels._ptr,
+        NULL if weight is None else weight._ptr,
+        ignore_index,
+        label_smoothing,
+        REDUCTIONS[reduction],
+        extra.ptr,
+        gy._ptr,
+        gx._ptr,
+    )
     if status:
         fail(status, "cross_entropy", gx._storage)
     return gx, None, None
@@ -214,7 +251,9 @@ def _reference(x, labels, weight=None, ignore_index=-100, label_smoothing=0.0, r
     w = np.ones(x.shape[1], x.dtype) if weight is None else weight
     losses = np.array(
         [
-            0.0 if k == ignore_index else -(1 - label_smoothing) * w[k] * p[k] - label_smoothing / len(p) * (w * p).sum()
+            0.0
+            if k == ignore_index
+            else -(1 - label_smoothing) * w[k] * p[k] - label_smoothing / len(p) * (w * p).sum()
             for p, k in zip(log_p, labels)
         ]
     )
@@ -247,11 +286,13 @@ def cross_entropy(
     label_smoothing: float = 0.0,
     reduction: str = "mean",
 ) -> Tensor:
-    """Softmax cross-entropy of logits with class indices, in one pass; finite for any finite logits.
+    """Softmax cross-entropy of logits with class indices, in one pass; finite for any finite
+    logits.
 
-    x: (rows, classes), float. labels: (rows), integers in [0, classes), or ignore_index for rows that do not count. weight:
-    (classes) or None, the weight of each class. reduction: "mean" (divides by the sum of the labels' weights), "sum", "none".
-    Returns a tensor without axes, or (rows) for "none". No gradient flows to the weight. Raises ShapeError, DTypeError,
+    x: (rows, classes), float. labels: (rows), integers in [0, classes), or ignore_index for rows
+    that do not count. weight: (classes) or None, the weight of each class. reduction: "mean"
+    (divides by the sum of the labels' weights), "sum", "none". Returns a tensor without axes, or
+    (rows) for "none". No gradient flows to the weight. Raises ShapeError, DTypeError,
     IndexOutOfRangeError, ArgumentError.
 
     >>> import tensorgrad
@@ -259,11 +300,18 @@ def cross_entropy(
     tensor(0.6931472)
     """
     if reduction not in REDUCTIONS:
-        raise ArgumentError(f"cross_entropy: expected a reduction of none, mean or sum, got {reduction!r}")
+        raise ArgumentError(
+            f"cross_entropy: expected a reduction of none, mean or sum, got {reduction!r}"
+        )
     if not 0.0 <= label_smoothing <= 1.0:
-        raise ArgumentError(f"cross_entropy: expected label_smoothing in [0, 1], got {label_smoothing}")
+        raise ArgumentError(
+            f"cross_entropy: expected label_smoothing in [0, 1], got {label_smoothing}"
+        )
     if len(x._shape) != 2 or labels._shape != x._shape[:1]:
-        raise ShapeError(f"cross_entropy: expected x (rows, classes) and labels (rows), got {x._shape} and {labels._shape}")
+        raise ShapeError(
+            f"cross_entropy: expected x (rows, classes) and labels (rows), got {x._shape} and "
+            f"{labels._shape}"
+        )
     if x._code > F64:
         raise DTypeError(f"cross_entropy: expected float logits, got {x.dtype}")
     rows, classes = x._shape
@@ -271,15 +319,28 @@ def cross_entropy(
     labels = class_indices(labels, "cross_entropy")
     if weight is not None:
         if weight._shape != (classes,):
-            raise ShapeError(f"cross_entropy: expected a weight of shape {(classes,)}, got {weight._shape}")
+            raise ShapeError(
+                f"cross_entropy: expected a weight of shape {(classes,)}, got {weight._shape}"
+            )
         weight = weight.astype(x.dtype) if weight._code != x._code else weight
         weight = weight if weight._strides is None else copy_raw(weight)
-    loss = empty_raw((rows,) if reduction == "none" else (), rows if reduction == "none" else 1, x._code)
+    loss = empty_raw(
+        (rows,) if reduction == "none" else (), rows if reduction == "none" else 1, x._code
+    )
     saved = allocate((rows + 1) * ITEMSIZES[x._code])
     status = lib.tg_cross_entropy(
-        x._code, rows, classes, x._ptr, labels._ptr, NULL if weight is None else weight._ptr, ignore_index, label_smoothing,
-        REDUCTIONS[reduction], loss._ptr, saved.ptr,
-    )  # fmt: skip
+        x._code,
+        rows,
+        classes,
+        x._ptr,
+        labels._ptr,
+        NULL if weight is None else weight._ptr,
+        ignore_index,
+        label_smoothing,
+        REDUCTIONS[reduction],
+        loss._ptr,
+        saved.ptr,
+    )
     if status:
         check_classes(labels, classes, ignore_index, "cross_entropy")
         fail(status, "cross_entropy", loss._storage, saved)
@@ -287,5 +348,9 @@ def cross_entropy(
 
 
 __all__ = [
-    "cross_entropy", "log_softmax", "log_softmax_gradient", "softmax", "softmax_gradient",
-]  # fmt: skip
+    "cross_entropy",
+    "log_softmax",
+    "log_softmax_gradient",
+    "softmax",
+    "softmax_gradient",
+]

@@ -14,15 +14,15 @@ from tensorgrad.dtypes import DTYPES, F64, ITEMSIZES, promote
 from tensorgrad.errors import ArgumentError, DTypeError, ShapeError
 from tensorgrad.ops import elementwise
 from tensorgrad.ops.shaping import expand_dims, matrix_transpose, reshape
-from tensorgrad.shapes import Shape, broadcast_shapes, broadcast_strides, checked_size, contiguous_strides
+from tensorgrad.shapes import broadcast_shapes, broadcast_strides, checked_size, contiguous_strides
 
 _TRANS_A, _TRANS_B = lib.TG_TRANS_A, lib.TG_TRANS_B
 _tg_gemm = lib.tg_gemm
 
 
 def _stored(t: Tensor, flag: int) -> tuple[Tensor, int, int]:
-    """How gemm reads the last two axes of t: t (or a copy, if neither axis has step 1), the transposition flag, the step
-    between stored rows."""
+    """How gemm reads the last two axes of t: t (or a copy, if neither axis has step 1), the
+    transposition flag, the step between stored rows."""
     strides = t._strides
     rows, columns = t._shape[-2:]
     if strides is None:
@@ -35,9 +35,11 @@ def _stored(t: Tensor, flag: int) -> tuple[Tensor, int, int]:
     return copy_raw(t), 0, columns or 1
 
 
-def gemm(a: Tensor, b: Tensor, flags: int = 0, bias: Tensor | None = None, activation: int = 0) -> Tensor:
-    """activation(a @ b + bias), off the tape. a: (m, k), or (k, m) with the flag _TRANS_A; b: (k, n), or (n, k) with _TRANS_B;
-    bias: (n) contiguous; all of one float dtype."""
+def gemm(
+    a: Tensor, b: Tensor, flags: int = 0, bias: Tensor | None = None, activation: int = 0
+) -> Tensor:
+    """activation(a @ b + bias), off the tape. a: (m, k), or (k, m) with the flag _TRANS_A; b: (k,
+    n), or (n, k) with _TRANS_B; bias: (n) contiguous; all of one float dtype."""
     m, k = a._shape if not flags & _TRANS_A else a._shape[::-1]
     n = b._shape[0 if flags & _TRANS_B else 1]
     if a._strides is None:
@@ -52,7 +54,19 @@ def gemm(a: Tensor, b: Tensor, flags: int = 0, bias: Tensor | None = None, activ
         flags ^= trans
     y = empty_raw((m, n), m * n, a._code)
     status = _tg_gemm(
-        a._code, flags, m, n, k, a._ptr, lda, b._ptr, ldb, y._ptr, n or 1, NULL if bias is None else bias._ptr, activation
+        a._code,
+        flags,
+        m,
+        n,
+        k,
+        a._ptr,
+        lda,
+        b._ptr,
+        ldb,
+        y._ptr,
+        n or 1,
+        NULL if bias is None else bias._ptr,
+        activation,
     )
     if status:
         fail(status, "matmul", y._storage)
@@ -60,7 +74,8 @@ def gemm(a: Tensor, b: Tensor, flags: int = 0, bias: Tensor | None = None, activ
 
 
 def _batched(a: Tensor, b: Tensor) -> Tensor:
-    """a @ b for at least one operand of more than two axes, with broadcasting of the leading ones."""
+    """a @ b for at least one operand of more than two axes, with broadcasting of the leading
+    ones."""
     batch = broadcast_shapes(a._shape[:-2], b._shape[:-2], "matmul")
     m, k = a._shape[-2:]
     n = b._shape[-1]
@@ -70,11 +85,12 @@ def _batched(a: Tensor, b: Tensor) -> Tensor:
     y = empty_raw(shape, checked_size(shape, ITEMSIZES[a._code], "matmul"), a._code)
     layout = make_layout(
         batch,
-        [broadcast_strides(t._shape[:-2], t.strides[:-2], batch) for t in (a, b)] + [contiguous_strides(shape)[:-2]],
+        [broadcast_strides(t._shape[:-2], t.strides[:-2], batch) for t in (a, b)]
+        + [contiguous_strides(shape)[:-2]],
     )
     status = lib.tg_gemm_batched(
         a._code, trans_a | trans_b, m, n, k, a._ptr, lda, b._ptr, ldb, y._ptr, n or 1, layout
-    )  # fmt: skip
+    )
     if status:
         fail(status, "matmul", y._storage)
     return y
@@ -135,8 +151,9 @@ def _by_b(gy: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
 def matmul(a: Tensor, b: Tensor, /) -> Tensor:
     """The matrix product, as NumPy's: 1-D operands are vectors, axes before the last two broadcast.
 
-    a: (..., m, k) or (k), b: (..., k, n) or (k). Returns (..., m, n), without m or n where the operand was a vector. float32 and
-    float64 on the C library; integers by NumPy. Raises ShapeError.
+    a: (..., m, k) or (k), b: (..., k, n) or (k). Returns (..., m, n), without m or n where the
+    operand was a vector. float32 and float64 on the C library; integers by NumPy. Raises
+    ShapeError.
 
     >>> import tensorgrad
     >>> tensorgrad.matmul(tensorgrad.ones((2, 3)), tensorgrad.ones((3, 2)))
@@ -169,14 +186,15 @@ def matmul(a: Tensor, b: Tensor, /) -> Tensor:
     return _batched(a, b)
 
 
-# ---- linear ---------------------------------------------------------------------------------------------------------------
+# ---- linear --------------------------------------------------------------------------------------
 
 
 def _linear_raw(x: Tensor, weight: Tensor, bias: Tensor | None, activation: int) -> Tensor:
     shape = x._shape
     if len(weight._shape) != 2 or not shape or shape[-1] != weight._shape[1]:
         raise ShapeError(
-            f"linear: expected x of shape (..., in) and weight of shape (out, in), got {shape} and {weight._shape}"
+            f"linear: expected x of shape (..., in) and weight of shape (out, in), got {shape} "
+            f"and {weight._shape}"
         )
     out = weight._shape[0]
     if bias is not None:
@@ -185,10 +203,10 @@ def _linear_raw(x: Tensor, weight: Tensor, bias: Tensor | None, activation: int)
         if bias._strides is not None:
             bias = copy_raw(bias)
     for t in (weight, bias):
-        if t is not None and t._code != x._code or x._code > F64:
+        if (t is not None and t._code != x._code) or x._code > F64:
             raise DTypeError(
-                f"linear: expected x, weight and bias of one float dtype, got {x.dtype}, {weight.dtype}"
-                + ("" if bias is None else f", {bias.dtype}")
+                f"linear: expected x, weight and bias of one float dtype, got {x.dtype}, "
+                f"{weight.dtype}" + ("" if bias is None else f", {bias.dtype}")
             )
     if len(shape) == 2:
         return gemm(x, weight, _TRANS_B, bias, activation)
@@ -209,7 +227,11 @@ def _linear_gradient(
         gx = matmul(gy, weight)
     if needs[1]:
         rows = x if len(x._shape) == 2 else reshape(x, (-1, x._shape[-1]))
-        gw = matmul(matrix_transpose(gy_rows), rows) if is_grad_enabled() else gemm(gy_rows, rows, _TRANS_A)
+        gw = (
+            matmul(matrix_transpose(gy_rows), rows)
+            if is_grad_enabled()
+            else gemm(gy_rows, rows, _TRANS_A)
+        )
     if len(needs) > 2 and needs[2]:
         gb = gy_rows.sum(0)
     return gx, gw, gb
@@ -229,8 +251,8 @@ def _linear_gradient(
     method=False,
 )
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, /) -> Tensor:
-    """x @ weight.T + bias. x: (..., in), weight: (out, in), bias: (out) or None, of one float dtype. Returns (..., out).
-    Raises ShapeError, DTypeError.
+    """x @ weight.T + bias. x: (..., in), weight: (out, in), bias: (out) or None, of one float
+    dtype. Returns (..., out). Raises ShapeError, DTypeError.
 
     >>> import tensorgrad
     >>> tensorgrad.ops.linear(tensorgrad.ones((1, 3)), tensorgrad.ones((2, 3)), tensorgrad.ones(2))
@@ -244,7 +266,14 @@ _FUSIBLE = {name: getattr(elementwise, name) for name in ("relu", "tanh", "sigmo
 
 
 def _activated_gradient(
-    gy: Tensor, y: Tensor, x: Tensor, weight: Tensor, bias: Any = None, *, activation: str, needs: Sequence[bool]
+    gy: Tensor,
+    y: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias: Any = None,
+    *,
+    activation: str,
+    needs: Sequence[bool],
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     g = _FUSIBLE[activation].derivative(gy, y, 0.0, 0.0)
     return _linear_gradient(g, y, x, weight, bias, needs=needs)
@@ -252,7 +281,11 @@ def _activated_gradient(
 
 def _activated_reference(x: Any, w: Any, b: Any = None, *, activation: str) -> Any:
     z = x @ w.T + (0 if b is None else b)
-    return {"relu": lambda: np.maximum(z, 0), "tanh": lambda: np.tanh(z), "sigmoid": lambda: 1 / (1 + np.exp(-z))}[activation]()
+    return {
+        "relu": lambda: np.maximum(z, 0),
+        "tanh": lambda: np.tanh(z),
+        "sigmoid": lambda: 1 / (1 + np.exp(-z)),
+    }[activation]()
 
 
 @op(
@@ -266,20 +299,28 @@ def _activated_reference(x: Any, w: Any, b: Any = None, *, activation: str) -> A
     ),
     method=False,
 )
-def linear_activated(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, activation: str) -> Tensor:
-    """activation(x @ weight.T + bias) in one kernel. activation: "relu", "tanh" or "sigmoid"; the rest as in `linear`.
+def linear_activated(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, activation: str
+) -> Tensor:
+    """activation(x @ weight.T + bias) in one kernel. activation: "relu", "tanh" or "sigmoid"; the
+    rest as in `linear`.
 
     >>> import tensorgrad
-    >>> tensorgrad.ops.linear_activated(tensorgrad.ones((1, 3)), -tensorgrad.ones((2, 3)), activation="relu")
+    >>> w = -tensorgrad.ones((2, 3))
+    >>> tensorgrad.ops.linear_activated(tensorgrad.ones((1, 3)), w, activation="relu")
     tensor([[0., 0.]])
     """
     if activation not in _FUSIBLE:
-        raise ArgumentError(f"linear_activated: expected one of {', '.join(_FUSIBLE)}, got {activation!r}")
+        raise ArgumentError(
+            f"linear_activated: expected one of {', '.join(_FUSIBLE)}, got {activation!r}"
+        )
     return _linear_raw(x, weight, bias, ACTIVATION[activation])
 
 
-Tensor.__rmatmul__ = lambda self, other: matmul(other, self)  # type: ignore[attr-defined]
+Tensor.__rmatmul__ = lambda self, other: matmul(other, self)
 
 __all__ = [
-    "linear", "linear_activated", "matmul",
-]  # fmt: skip
+    "linear",
+    "linear_activated",
+    "matmul",
+]

@@ -1,4 +1,5 @@
-"""Sums and their kind over any axes. The C kernels reduce one run of neighbouring axes at a time."""
+"""Sums and their kind over any axes. The C kernels reduce one run of neighbouring axes at a
+time."""
 
 from __future__ import annotations
 
@@ -32,7 +33,12 @@ _AXES: tuple[dict[str, Any], ...] = (
     {"axis": 1, "keepdims": True},
     {"axis": (0, 1, 2), "keepdims": True},
 )
-CASES = tuple(Case((2, 3, 4), **axes) for axes in _AXES) + (Case((5,)), Case(()), Case((3, 1), axis=1))
+CASES = (
+    *tuple(Case((2, 3, 4), **axes) for axes in _AXES),
+    Case((5,)),
+    Case(()),
+    Case((3, 1), axis=1),
+)
 
 
 def _count(shape: Shape) -> int:
@@ -43,9 +49,11 @@ def _count(shape: Shape) -> int:
 
 
 @lru_cache(4096)
-def _plan(shape: Shape, axis: Any, keepdims: bool, name: str) -> tuple[tuple[tuple[int, int, int, int], ...], Shape]:
-    """How to reduce an array of `shape`: for every run of neighbouring axes, from the last, (outer, n, inner, size of the
-    result); and the shape at the end."""
+def _plan(
+    shape: Shape, axis: Any, keepdims: bool, name: str
+) -> tuple[tuple[tuple[int, int, int, int], ...], Shape]:
+    """How to reduce an array of `shape`: for every run of neighbouring axes, from the last, (outer,
+    n, inner, size of the result); and the shape at the end."""
     axes = normalize_axes(axis, len(shape), name)
     runs: list[tuple[int, int]] = []
     for a in reversed(axes):
@@ -56,7 +64,11 @@ def _plan(shape: Shape, axis: Any, keepdims: bool, name: str) -> tuple[tuple[tup
     steps = []
     current = shape
     for first, last in runs or [(0, 0)]:
-        outer, n, inner = _count(current[:first]), _count(current[first:last]), _count(current[last:])
+        outer, n, inner = (
+            _count(current[:first]),
+            _count(current[first:last]),
+            _count(current[last:]),
+        )
         steps.append((outer, n, inner, outer * inner))
         current = current[:first] + (1,) * (last - first) + current[last:]
     return tuple(steps), reduced_shape(shape, axes, keepdims)
@@ -66,8 +78,9 @@ _tg_reduce = lib.tg_reduce
 
 
 def reduce_raw(name: str, x: Tensor, axis: Any, keepdims: bool, then: str | None = None) -> Tensor:
-    """The C reduction `name` of a float tensor over axes, off the tape. `then` is what combines the results of one run of axes
-    with those of the next, if it is another op (sums after a sum of squares)."""
+    """The C reduction `name` of a float tensor over axes, off the tape. `then` is what combines the
+    results of one run of axes with those of the next, if it is another op (sums after a sum of
+    squares)."""
     if x._strides is not None:
         x = copy_raw(x)
     steps, shape = _plan(x._shape, tuple(axis) if axis.__class__ is list else axis, keepdims, name)
@@ -84,8 +97,8 @@ def reduce_raw(name: str, x: Tensor, axis: Any, keepdims: bool, then: str | None
 
 @lru_cache(4096)
 def _expansion(shape: Shape, axis: Any) -> tuple[Shape, Shape]:
-    """Of a contiguous reduction over `axis` of an array of `shape`: its shape with the reduced axes kept, and the strides that
-    repeat it along them."""
+    """Of a contiguous reduction over `axis` of an array of `shape`: its shape with the reduced axes
+    kept, and the strides that repeat it along them."""
     kept = reduced_shape(shape, normalize_axes(axis, len(shape), "reduction"), True)
     return kept, broadcast_strides(kept, contiguous_strides(kept), shape)
 
@@ -98,7 +111,9 @@ def expand(reduced: Tensor, shape: Shape, axis: Any) -> Tensor:
     return view(reduced, shape, strides, 0)
 
 
-def _by_numpy(function: Callable[..., Any], x: Tensor, axis: Any, keepdims: bool, name: str) -> Tensor:
+def _by_numpy(
+    function: Callable[..., Any], x: Tensor, axis: Any, keepdims: bool, name: str
+) -> Tensor:
     """Integer and boolean reductions."""
     axes = normalize_axes(axis, len(x._shape), name)
     try:
@@ -114,7 +129,8 @@ def _by_numpy(function: Callable[..., Any], x: Tensor, axis: Any, keepdims: bool
     tags=("reduction",),
 )
 def sum(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """The sum over axes (None: all), pairwise, so that its error grows with log n. x: (...), any dtype; integers sum in int64.
+    """The sum over axes (None: all), pairwise, so that its error grows with log n. x: (...), any
+    dtype; integers sum in int64.
 
     >>> import tensorgrad
     >>> tensorgrad.sum(tensorgrad.ones((2, 3)), axis=1)
@@ -125,7 +141,9 @@ def sum(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
     return reduce_raw("sum", x, axis, keepdims)
 
 
-def _mean_gradient(gy: Tensor, y: Tensor, x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
+def _mean_gradient(
+    gy: Tensor, y: Tensor, x: Tensor, axis: Any = None, keepdims: bool = False
+) -> Tensor:
     n = _count(tuple(x.shape[a] for a in normalize_axes(axis, len(x.shape), "mean")))
     return expand(gy * (1.0 / n if n else float("nan")), x.shape, axis)
 
@@ -143,7 +161,9 @@ def mean(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
     return reduce_raw("mean", x, axis, keepdims)
 
 
-def _extreme_gradient(gy: Tensor, y: Tensor, x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
+def _extreme_gradient(
+    gy: Tensor, y: Tensor, x: Tensor, axis: Any = None, keepdims: bool = False
+) -> Tensor:
     # equal extremes share the gradient evenly
     winners = (x == expand(y.detach(), x.shape, axis)).astype(gy.dtype)
     share = gy / reshape(winners.sum(axis), gy.shape)
@@ -152,16 +172,25 @@ def _extreme_gradient(gy: Tensor, y: Tensor, x: Tensor, axis: Any = None, keepdi
 
 def _extreme(name: str, ufunc: Any, x: Tensor, axis: Any, keepdims: bool) -> Tensor:
     if x._size == 0 and 0 in (x._shape[a] for a in normalize_axes(axis, len(x._shape), name)):
-        raise ShapeError(f"{name}: expected at least one element along the reduced axes, got shape {x._shape}")
+        raise ShapeError(
+            f"{name}: expected at least one element along the reduced axes, got shape {x._shape}"
+        )
     if x._code > F64:
         return _by_numpy(ufunc, x, axis, keepdims, name)
     return reduce_raw(name, x, axis, keepdims)
 
 
-@op(gradient=_extreme_gradient, saves=("x", "y"), reference=np.max, cases=CASES, method=("max", "amax"), tags=("reduction",))
+@op(
+    gradient=_extreme_gradient,
+    saves=("x", "y"),
+    reference=np.max,
+    cases=CASES,
+    method=("max", "amax"),
+    tags=("reduction",),
+)
 def max(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """The largest element over axes (None: all), NaN if there is one; equal ones share the gradient. x: (...), any real dtype.
-    Raises ShapeError over nothing.
+    """The largest element over axes (None: all), NaN if there is one; equal ones share the
+    gradient. x: (...), any real dtype. Raises ShapeError over nothing.
 
     >>> import tensorgrad
     >>> tensorgrad.max(tensorgrad.tensor([[1.0, 5.0], [3.0, 2.0]]), axis=0)
@@ -170,10 +199,17 @@ def max(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
     return _extreme("max", np.max, x, axis, keepdims)
 
 
-@op(gradient=_extreme_gradient, saves=("x", "y"), reference=np.min, cases=CASES, method=("min", "amin"), tags=("reduction",))
+@op(
+    gradient=_extreme_gradient,
+    saves=("x", "y"),
+    reference=np.min,
+    cases=CASES,
+    method=("min", "amin"),
+    tags=("reduction",),
+)
 def min(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """The smallest element over axes (None: all), NaN if there is one; equal ones share the gradient. x: (...), any real dtype.
-    Raises ShapeError over nothing.
+    """The smallest element over axes (None: all), NaN if there is one; equal ones share the
+    gradient. x: (...), any real dtype. Raises ShapeError over nothing.
 
     >>> import tensorgrad
     >>> tensorgrad.min(tensorgrad.tensor([[1.0, 5.0], [3.0, 2.0]]), axis=0)
@@ -182,19 +218,29 @@ def min(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
     return _extreme("min", np.min, x, axis, keepdims)
 
 
-def _prod_gradient(gy: Tensor, y: Tensor, x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
+def _prod_gradient(
+    gy: Tensor, y: Tensor, x: Tensor, axis: Any = None, keepdims: bool = False
+) -> Tensor:
     # the product of the others, also where some are zero
     zero = x == 0.0
     others = where(zero, 1.0, x)
     zeros = expand(zero.astype(x.dtype).sum(axis), x.shape, axis)
     product = expand(prod(others, axis), x.shape, axis)
-    return expand(gy, x.shape, axis) * where(zero, where(zeros == 1.0, product, 0.0), where(zeros == 0.0, product / others, 0.0))
+    return expand(gy, x.shape, axis) * where(
+        zero, where(zeros == 1.0, product, 0.0), where(zeros == 0.0, product / others, 0.0)
+    )
 
 
-@op(gradient=_prod_gradient, saves=("x",), reference=np.prod, cases=(*CASES, Case((0, 3), axis=0)), tags=("reduction",))
+@op(
+    gradient=_prod_gradient,
+    saves=("x",),
+    reference=np.prod,
+    cases=(*CASES, Case((0, 3), axis=0)),
+    tags=("reduction",),
+)
 def prod(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """The product over axes (None: all). x: (...), any dtype. Its gradient is right where elements are zero; its second
-    derivative is so only where none is.
+    """The product over axes (None: all). x: (...), any dtype. Its gradient is right where elements
+    are zero; its second derivative is so only where none is.
 
     >>> import tensorgrad
     >>> tensorgrad.prod(tensorgrad.tensor([2.0, 3.0]))
@@ -206,12 +252,15 @@ def prod(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
 
 
 @composite(
-    reference=lambda x, axis=None, correction=0, keepdims=False: np.var(x, axis=axis, ddof=correction, keepdims=keepdims),
+    reference=lambda x, axis=None, correction=0, keepdims=False: np.var(
+        x, axis=axis, ddof=correction, keepdims=keepdims
+    ),
     cases=(*CASES[:6], Case((3, 4), axis=1, correction=1)),
     tags=("reduction",),
 )
 def var(x: Tensor, axis: Any = None, correction: float = 0, keepdims: bool = False) -> Tensor:
-    """The variance over axes (None: all): the sum of squared deviations from the mean, divided by n - correction.
+    """The variance over axes (None: all): the sum of squared deviations from the mean, divided by n
+    - correction.
 
     >>> import tensorgrad
     >>> tensorgrad.var(tensorgrad.tensor([1.0, 3.0]), correction=1)
@@ -224,7 +273,9 @@ def var(x: Tensor, axis: Any = None, correction: float = 0, keepdims: bool = Fal
 
 
 @composite(
-    reference=lambda x, axis=None, correction=0, keepdims=False: np.std(x, axis=axis, ddof=correction, keepdims=keepdims),
+    reference=lambda x, axis=None, correction=0, keepdims=False: np.std(
+        x, axis=axis, ddof=correction, keepdims=keepdims
+    ),
     cases=(*CASES[:6], Case((3, 4), axis=1, correction=1)),
     tags=("reduction",),
 )
@@ -238,7 +289,9 @@ def std(x: Tensor, axis: Any = None, correction: float = 0, keepdims: bool = Fal
     return var(x, axis, correction, keepdims).sqrt()
 
 
-def _norm_gradient(gy: Tensor, y: Tensor, x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
+def _norm_gradient(
+    gy: Tensor, y: Tensor, x: Tensor, axis: Any = None, keepdims: bool = False
+) -> Tensor:
     # 0 at the origin, the subgradient of least norm
     scale = where(y == 0.0, 0.0, gy / where(y == 0.0, 1.0, y))
     return expand(scale, x.shape, axis) * x
@@ -247,7 +300,9 @@ def _norm_gradient(gy: Tensor, y: Tensor, x: Tensor, axis: Any = None, keepdims:
 @op(
     gradient=_norm_gradient,
     saves=("x", "y"),
-    reference=lambda x, axis=None, keepdims=False: np.sqrt(np.sum(np.square(x), axis=axis, keepdims=keepdims)),
+    reference=lambda x, axis=None, keepdims=False: np.sqrt(
+        np.sum(np.square(x), axis=axis, keepdims=keepdims)
+    ),
     cases=CASES,
     tags=("reduction",),
 )
@@ -281,7 +336,7 @@ def logsumexp(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
     return result if keepdims else reshape(result, reduced_shape(x._shape, axes, False))
 
 
-# ---- positions and truth --------------------------------------------------------------------------------------------------
+# ---- positions and truth -------------------------------------------------------------------------
 
 
 def _arg(name: str, x: Tensor, axis: int | None, keepdims: bool) -> Tensor:
@@ -294,24 +349,28 @@ def _arg(name: str, x: Tensor, axis: int | None, keepdims: bool) -> Tensor:
         shape = reduced_shape(x._shape, (i,), keepdims)
         x = x if x._strides is None else x.contiguous()
     if x._shape[i] == 0:
-        raise ShapeError(f"{name}: expected at least one element along the reduced axis, got shape {x._shape}")
+        raise ShapeError(
+            f"{name}: expected at least one element along the reduced axis, got shape {x._shape}"
+        )
     if x._code > F64:
         found = getattr(np, name)(x._array(), axis=i)
         return reshape(wrap_array(np.asarray(found, dtype=np.int64)), shape)
     outer, inner = _count(x._shape[:i]), _count(x._shape[i + 1 :])
     y = empty_raw(shape, outer * inner, INT64)
-    status = lib.tg_argreduce(
-        ARGREDUCE[name], x._code, outer, x._shape[i], inner, x._ptr, y._ptr
-    )
+    status = lib.tg_argreduce(ARGREDUCE[name], x._code, outer, x._shape[i], inner, x._ptr, y._ptr)
     if status:
         fail(status, name, y._storage)
     return y
 
 
-@op(gradient=None, reference=np.argmax, cases=(Case((3, 4)), Case((2, 3, 4), axis=1), Case((2, 3), axis=-1, keepdims=True)))
+@op(
+    gradient=None,
+    reference=np.argmax,
+    cases=(Case((3, 4)), Case((2, 3, 4), axis=1), Case((2, 3), axis=-1, keepdims=True)),
+)
 def argmax(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """The position of the largest element along an axis (None: in the flattened tensor), the first of equals, a NaN before all.
-    Returns int64. Raises ShapeError over nothing.
+    """The position of the largest element along an axis (None: in the flattened tensor), the first
+    of equals, a NaN before all. Returns int64. Raises ShapeError over nothing.
 
     >>> import tensorgrad
     >>> tensorgrad.argmax(tensorgrad.tensor([1.0, 5.0, 3.0]))
@@ -320,10 +379,14 @@ def argmax(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor
     return _arg("argmax", x, axis, keepdims)
 
 
-@op(gradient=None, reference=np.argmin, cases=(Case((3, 4)), Case((2, 3, 4), axis=1), Case((2, 3), axis=-1, keepdims=True)))
+@op(
+    gradient=None,
+    reference=np.argmin,
+    cases=(Case((3, 4)), Case((2, 3, 4), axis=1), Case((2, 3), axis=-1, keepdims=True)),
+)
 def argmin(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """The position of the smallest element along an axis (None: in the flattened tensor), the first of equals, a NaN before all.
-    Returns int64. Raises ShapeError over nothing.
+    """The position of the smallest element along an axis (None: in the flattened tensor), the first
+    of equals, a NaN before all. Returns int64. Raises ShapeError over nothing.
 
     >>> import tensorgrad
     >>> tensorgrad.argmin(tensorgrad.tensor([1.0, 5.0, 3.0]))
@@ -355,6 +418,17 @@ def any(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
 
 
 __all__ = [
-    "all", "any", "argmax", "argmin", "logsumexp", "max", "mean", "min", "norm", "prod", "std",
-    "sum", "var",
-]  # fmt: skip
+    "all",
+    "any",
+    "argmax",
+    "argmin",
+    "logsumexp",
+    "max",
+    "mean",
+    "min",
+    "norm",
+    "prod",
+    "std",
+    "sum",
+    "var",
+]

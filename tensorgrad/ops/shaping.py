@@ -1,4 +1,5 @@
-"""Shapes, views and copies. A view shares its tensor's memory; its gradient goes back by the opposite view."""
+"""Shapes, views and copies. A view shares its tensor's memory; its gradient goes back by the
+opposite view."""
 
 from __future__ import annotations
 
@@ -31,19 +32,26 @@ from tensorgrad.shapes import (
 @op(
     gradient=lambda gy, y, x, shape: reshape(gy, x.shape),
     reference=np.reshape,
-    cases=(Case((3, 4), shape=(2, 6)), Case((2, 3, 4), shape=(-1, 4)), Case((1,), shape=()), Case((0, 3), shape=(3, 0))),
+    cases=(
+        Case((3, 4), shape=(2, 6)),
+        Case((2, 3, 4), shape=(-1, 4)),
+        Case((1,), shape=()),
+        Case((0, 3), shape=(3, 0)),
+    ),
     method=False,
 )
 def reshape(x: Tensor, shape: Any) -> Tensor:
-    """The same elements in another shape: a view where strides allow, else a copy. shape: integers, one of them may be -1.
-    Raises ShapeError if the sizes differ.
+    """The same elements in another shape: a view where strides allow, else a copy. shape: integers,
+    one of them may be -1. Raises ShapeError if the sizes differ.
 
     >>> import tensorgrad
     >>> tensorgrad.reshape(tensorgrad.arange(6), (2, -1))
     tensor([[0, 1, 2],
             [3, 4, 5]])
     """
-    target = infer_reshape(x._shape, x._size, tuple(shape) if isinstance(shape, list) else shape, "reshape")
+    target = infer_reshape(
+        x._shape, x._size, tuple(shape) if isinstance(shape, list) else shape, "reshape"
+    )
     if x._strides is None:
         return view(x, target, None, 0)
     strides = view_strides(x._shape, x._strides, target)
@@ -55,14 +63,18 @@ def _reshape_method(self: Tensor, *shape: Any) -> Tensor:
     return reshape(self, shape[0] if len(shape) == 1 else shape)
 
 
-Tensor.reshape = Tensor.view = _reshape_method  # type: ignore[attr-defined]
+Tensor.reshape = Tensor.view = _reshape_method
 
 
 @composite(
     reference=lambda x, start_axis=0, end_axis=-1: x.reshape(
         *x.shape[:start_axis], -1, *(x.shape[end_axis + 1 :] if end_axis != -1 else ())
     ),
-    cases=(Case((2, 3, 4)), Case((2, 3, 4), start_axis=1), Case((2, 3, 4), start_axis=0, end_axis=1)),
+    cases=(
+        Case((2, 3, 4)),
+        Case((2, 3, 4), start_axis=1),
+        Case((2, 3, 4), start_axis=0, end_axis=1),
+    ),
 )
 def flatten(x: Tensor, start_axis: int = 0, end_axis: int = -1) -> Tensor:
     """The axes from start_axis to end_axis merged into one. x: (...).
@@ -76,11 +88,13 @@ def flatten(x: Tensor, start_axis: int = 0, end_axis: int = -1) -> Tensor:
     start = normalize_axis(start_axis, len(x._shape), "flatten")
     end = normalize_axis(end_axis, len(x._shape), "flatten")
     if end < start:
-        raise ShapeError(f"flatten: expected start_axis <= end_axis, got {start_axis} and {end_axis}")
+        raise ShapeError(
+            f"flatten: expected start_axis <= end_axis, got {start_axis} and {end_axis}"
+        )
     merged = 1
     for n in x._shape[start : end + 1]:
         merged *= n
-    return reshape(x, x._shape[:start] + (merged,) + x._shape[end + 1 :])
+    return reshape(x, (*x._shape[:start], merged, *x._shape[end + 1 :]))
 
 
 def _inverse(axes: Sequence[int]) -> tuple[int, ...]:
@@ -96,7 +110,8 @@ def _inverse(axes: Sequence[int]) -> tuple[int, ...]:
     cases=(Case((2, 3, 4), axes=(2, 0, 1)), Case((3, 4), axes=(1, 0)), Case((2, 3), axes=(0, -1))),
 )
 def permute_dims(x: Tensor, axes: Sequence[int]) -> Tensor:
-    """The axes in another order: axis i of the result is axis axes[i] of x. A view. Raises ShapeError unless axes is a permutation.
+    """The axes in another order: axis i of the result is axis axes[i] of x. A view. Raises
+    ShapeError unless axes is a permutation.
 
     >>> import tensorgrad
     >>> tensorgrad.permute_dims(tensorgrad.zeros((2, 3, 4)), (2, 0, 1)).shape
@@ -126,7 +141,9 @@ def matrix_transpose(x: Tensor) -> Tensor:
     if len(shape) < 2:
         raise ShapeError(f"matrix_transpose: expected at least 2 axes, got shape {shape}")
     strides = x._strides or contiguous_strides(shape)
-    return view(x, (*shape[:-2], shape[-1], shape[-2]), (*strides[:-2], strides[-1], strides[-2]), 0)
+    return view(
+        x, (*shape[:-2], shape[-1], shape[-2]), (*strides[:-2], strides[-1], strides[-2]), 0
+    )
 
 
 @composite(
@@ -134,7 +151,8 @@ def matrix_transpose(x: Tensor) -> Tensor:
     cases=(Case((3, 4)), Case((2, 3, 4)), Case((2, 3, 4), axes=(1, 0, 2)), Case((5,))),
 )
 def transpose(x: Tensor, axes: Sequence[int] | None = None) -> Tensor:
-    """The axes reversed, or in the order given, as in NumPy: a view. Also `x.T`. (torch's transpose(i, j) is `swapaxes`.)
+    """The axes reversed, or in the order given, as in NumPy: a view. Also `x.T`. (torch's
+    transpose(i, j) is `swapaxes`.)
 
     >>> import tensorgrad
     >>> tensorgrad.transpose(tensorgrad.zeros((2, 3, 4))).shape
@@ -157,7 +175,10 @@ def swapaxes(x: Tensor, axis1: int, axis2: int) -> Tensor:
     return permute_dims(x, order)
 
 
-@composite(reference=np.moveaxis, cases=(Case((2, 3, 4), source=0, destination=-1), Case((2, 3, 4), source=2, destination=0)))
+@composite(
+    reference=np.moveaxis,
+    cases=(Case((2, 3, 4), source=0, destination=-1), Case((2, 3, 4), source=2, destination=0)),
+)
 def moveaxis(x: Tensor, source: int, destination: int) -> Tensor:
     """One axis moved to another place, the others in their order: a view.
 
@@ -171,7 +192,9 @@ def moveaxis(x: Tensor, source: int, destination: int) -> Tensor:
     return permute_dims(x, order)
 
 
-@composite(reference=np.expand_dims, cases=(Case((3, 4), axis=0), Case((3, 4), axis=-1), Case((), axis=0)))
+@composite(
+    reference=np.expand_dims, cases=(Case((3, 4), axis=0), Case((3, 4), axis=-1), Case((), axis=0))
+)
 def expand_dims(x: Tensor, axis: int) -> Tensor:
     """A new axis of length 1 at the place `axis` of the result: a view.
 
@@ -183,9 +206,12 @@ def expand_dims(x: Tensor, axis: int) -> Tensor:
     return reshape(x, (*x._shape[:i], 1, *x._shape[i:]))
 
 
-@composite(reference=np.squeeze, cases=(Case((1, 3, 1)), Case((1, 3, 1), axis=0), Case((1, 3, 1), axis=-1)))
+@composite(
+    reference=np.squeeze, cases=(Case((1, 3, 1)), Case((1, 3, 1), axis=0), Case((1, 3, 1), axis=-1))
+)
 def squeeze(x: Tensor, axis: Any = None) -> Tensor:
-    """Axes of length 1 removed (all of them, or those named): a view. Raises ShapeError if a named axis is longer.
+    """Axes of length 1 removed (all of them, or those named): a view. Raises ShapeError if a named
+    axis is longer.
 
     >>> import tensorgrad
     >>> tensorgrad.squeeze(tensorgrad.zeros((1, 3, 1))).shape
@@ -203,10 +229,16 @@ def squeeze(x: Tensor, axis: Any = None) -> Tensor:
 @op(
     gradient=lambda gy, y, x, shape: gy,  # the engine sums over the repeated axes
     reference=np.broadcast_to,
-    cases=(Case((4,), shape=(3, 4)), Case((3, 1), shape=(2, 3, 4)), Case((), shape=(2, 2)), Case((1,), shape=(0,))),
+    cases=(
+        Case((4,), shape=(3, 4)),
+        Case((3, 1), shape=(2, 3, 4)),
+        Case((), shape=(2, 2)),
+        Case((1,), shape=(0,)),
+    ),
 )
 def broadcast_to(x: Tensor, shape: Any) -> Tensor:
-    """x repeated along axes of length 1 and new leading axes: a view. Raises ShapeError if it does not broadcast to `shape`.
+    """x repeated along axes of length 1 and new leading axes: a view. Raises ShapeError if it does
+    not broadcast to `shape`.
 
     >>> import tensorgrad
     >>> tensorgrad.broadcast_to(tensorgrad.tensor([1.0, 2.0]), (2, 2))
@@ -216,23 +248,32 @@ def broadcast_to(x: Tensor, shape: Any) -> Tensor:
     target = as_shape(shape, "broadcast_to")
     checked_size(target, ITEMSIZES[x._code], "broadcast_to")
     if broadcast_shapes(x._shape, target, "broadcast_to") != target:
-        raise ShapeError(f"broadcast_to: expected a shape that {x._shape} broadcasts to, got {target}")
+        raise ShapeError(
+            f"broadcast_to: expected a shape that {x._shape} broadcasts to, got {target}"
+        )
     return view(x, target, broadcast_strides(x._shape, x.strides, target), 0)
 
 
 def _sum_to_reference(x: np.ndarray, shape: Shape) -> np.ndarray:
     lead = x.ndim - len(shape)
-    axes = tuple(range(lead)) + tuple(i + lead for i, n in enumerate(shape) if n == 1 and x.shape[i + lead] != 1)
+    axes = tuple(range(lead)) + tuple(
+        i + lead for i, n in enumerate(shape) if n == 1 and x.shape[i + lead] != 1
+    )
     return x.sum(axis=axes, keepdims=True).reshape(shape)
 
 
 @composite(
     reference=_sum_to_reference,
-    cases=(Case((3, 4), shape=(4,)), Case((3, 4), shape=(3, 1)), Case((2, 3, 4), shape=()), Case((3, 4), shape=(3, 4))),
+    cases=(
+        Case((3, 4), shape=(4,)),
+        Case((3, 4), shape=(3, 1)),
+        Case((2, 3, 4), shape=()),
+        Case((3, 4), shape=(3, 4)),
+    ),
 )
 def sum_to(x: Tensor, shape: Any) -> Tensor:
-    """The sum over what broadcasting repeated: the opposite of broadcast_to. Raises ShapeError if `shape` does not broadcast to
-    x's.
+    """The sum over what broadcasting repeated: the opposite of broadcast_to. Raises ShapeError if
+    `shape` does not broadcast to x's.
 
     >>> import tensorgrad
     >>> tensorgrad.sum_to(tensorgrad.ones((3, 2)), (2,))
@@ -244,14 +285,21 @@ def sum_to(x: Tensor, shape: Any) -> Tensor:
     lead = len(x._shape) - len(target)
     if lead < 0 or broadcast_shapes(target, x._shape, "sum_to") != x._shape:
         raise ShapeError(f"sum_to: expected a shape that broadcasts to {x._shape}, got {target}")
-    axes = tuple(range(lead)) + tuple(i for i, n in enumerate(target, lead) if n == 1 and x._shape[i] != 1)
+    axes = tuple(range(lead)) + tuple(
+        i for i, n in enumerate(target, lead) if n == 1 and x._shape[i] != 1
+    )
     return reshape(x.sum(axes), target)
 
 
-# ---- copies ---------------------------------------------------------------------------------------------------------------
+# ---- copies --------------------------------------------------------------------------------------
 
 
-@op(gradient=lambda gy, y, x: gy, reference=np.copy, cases=(Case((3, 4)), Case(()), Case((0, 2))), method=("copy", "clone"))
+@op(
+    gradient=lambda gy, y, x: gy,
+    reference=np.copy,
+    cases=(Case((3, 4)), Case(()), Case((0, 2))),
+    method=("copy", "clone"),
+)
 def copy(x: Tensor) -> Tensor:
     """A contiguous copy. x: (...), any dtype.
 
@@ -262,7 +310,9 @@ def copy(x: Tensor) -> Tensor:
     return copy_raw(x)
 
 
-@op(gradient=lambda gy, y, x: gy, reference=np.ascontiguousarray, cases=(Case((3, 4)), Case((0, 2))))
+@op(
+    gradient=lambda gy, y, x: gy, reference=np.ascontiguousarray, cases=(Case((3, 4)), Case((0, 2)))
+)
 def contiguous(x: Tensor) -> Tensor:
     """x in C order: x itself if it is so already, else a copy.
 
@@ -279,7 +329,8 @@ def contiguous(x: Tensor) -> Tensor:
     cases=(Case((3, 4), dtype=np.float64), Case((), dtype=np.float64)),
 )
 def astype(x: Tensor, dtype: Any) -> Tensor:
-    """x converted to another dtype: a copy. The gradient flows between float32 and float64, and ends at an integer dtype.
+    """x converted to another dtype: a copy. The gradient flows between float32 and float64, and
+    ends at an integer dtype.
 
     >>> import tensorgrad
     >>> tensorgrad.astype(tensorgrad.tensor([1.7]), "int64")
@@ -287,21 +338,25 @@ def astype(x: Tensor, dtype: Any) -> Tensor:
     """
     code = code_of(dtype, "astype")
     y = empty_raw(x._shape, x._size, code)
-    with np.errstate(invalid="ignore", over="ignore"):  # inf and NaN to an integer are what C makes of them, as in NumPy
+    with np.errstate(
+        invalid="ignore", over="ignore"
+    ):  # inf and NaN to an integer are what C makes of them, as in NumPy
         np.copyto(y._array(), x._array(), casting="unsafe")
     return y
 
 
-# ---- joining --------------------------------------------------------------------------------------------------------------
+# ---- joining -------------------------------------------------------------------------------------
 
 
 def _concat_rule(gy: Tensor, node: Node) -> list[Tensor | None]:
     axis, stops = node.saved
-    starts = [0, *stops]
-    lead = (slice(None),) * axis
-    return [
-        None if edge is None else gy[(*lead, slice(start, stop))] for edge, start, stop in zip(node.edges, starts, stops)
-    ]
+    pieces: list[Tensor | None] = []
+    start = 0
+    for edge, stop in zip(node.edges, stops, strict=True):
+        key: Any = (slice(None),) * axis + (slice(start, stop),)
+        pieces.append(None if edge is None else gy[key])
+        start = stop
+    return pieces
 
 
 _concat_rule.__name__ = "concat"
@@ -313,7 +368,8 @@ _concat_rule.__name__ = "concat"
     method=False,
 )
 def concat(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """Tensors joined along an axis. tensors: shapes equal but for that axis, one dtype. Raises ShapeError, DTypeError.
+    """Tensors joined along an axis. tensors: shapes equal but for that axis, one dtype. Raises
+    ShapeError, DTypeError.
 
     >>> import tensorgrad
     >>> tensorgrad.concat([tensorgrad.zeros(1), tensorgrad.ones(2)])
@@ -328,7 +384,10 @@ def concat(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
         if t._code != first._code:
             raise DTypeError(f"concat: expected one dtype, got {first.dtype} and {t.dtype}")
         if t._shape[:axis] + t._shape[axis + 1 :] != first._shape[:axis] + first._shape[axis + 1 :]:
-            raise ShapeError(f"concat: expected shapes equal but for axis {axis}, got {first._shape} and {t._shape}")
+            raise ShapeError(
+                f"concat: expected shapes equal but for axis {axis}, got {first._shape} and "
+                f"{t._shape}"
+            )
     stops = list(accumulate(t._shape[axis] for t in parts))
     shape = (*first._shape[:axis], stops[-1], *first._shape[axis + 1 :])
     y = empty_raw(shape, checked_size(shape, ITEMSIZES[first._code], "concat"), first._code)
@@ -356,11 +415,24 @@ def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     return concat([expand_dims(as_tensor(t, "stack"), axis) for t in tensors], axis)
 
 
-Tensor.mT = property(matrix_transpose, doc="The last two axes swapped: a view.")  # type: ignore[attr-defined]
-Tensor.T = property(transpose, doc="The axes reversed: a view.")  # type: ignore[attr-defined]
+Tensor.mT = property(matrix_transpose)  # type: ignore[assignment]
+Tensor.T = property(transpose)  # type: ignore[assignment]
 
 __all__ = [
-    "astype", "broadcast_to", "concat",  "contiguous", "copy", "expand_dims",
-    "flatten", "matrix_transpose", "moveaxis", "permute_dims", "reshape", "squeeze", "stack",
-    "sum_to", "swapaxes", "transpose",
-]  # fmt: skip
+    "astype",
+    "broadcast_to",
+    "concat",
+    "contiguous",
+    "copy",
+    "expand_dims",
+    "flatten",
+    "matrix_transpose",
+    "moveaxis",
+    "permute_dims",
+    "reshape",
+    "squeeze",
+    "stack",
+    "sum_to",
+    "swapaxes",
+    "transpose",
+]

@@ -1,0 +1,1 @@
+"""The suites. Each module has `rows(threads)`, which yields measured rows."""
