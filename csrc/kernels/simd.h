@@ -15,6 +15,8 @@ typedef float vec_f32 __attribute__((vector_size(TG_VECTOR_BYTES), may_alias));
 typedef double vec_f64 __attribute__((vector_size(TG_VECTOR_BYTES), may_alias));
 typedef int32_t ivec_f32 __attribute__((vector_size(TG_VECTOR_BYTES), may_alias));
 typedef int64_t ivec_f64 __attribute__((vector_size(TG_VECTOR_BYTES), may_alias));
+typedef uint32_t uvec_f32 __attribute__((vector_size(TG_VECTOR_BYTES), may_alias));
+typedef uint64_t uvec_f64 __attribute__((vector_size(TG_VECTOR_BYTES), may_alias));
 typedef float vec_unaligned_f32 __attribute__((vector_size(TG_VECTOR_BYTES), may_alias, aligned(4)));
 typedef double vec_unaligned_f64 __attribute__((vector_size(TG_VECTOR_BYTES), may_alias, aligned(8)));
 
@@ -22,6 +24,7 @@ typedef double vec_unaligned_f64 __attribute__((vector_size(TG_VECTOR_BYTES), ma
 #define integer TG_CAT(integer_, TG_SUFFIX)
 #define vec TG_CAT(vec_, TG_SUFFIX)
 #define ivec TG_CAT(ivec_, TG_SUFFIX)
+#define uvec TG_CAT(uvec_, TG_SUFFIX)
 #define vec_unaligned TG_CAT(vec_unaligned_, TG_SUFFIX)
 #define LANES ((int64_t)(TG_VECTOR_BYTES / sizeof(real)))
 
@@ -43,6 +46,7 @@ typedef double vec_unaligned_f64 __attribute__((vector_size(TG_VECTOR_BYTES), ma
 #define v_trunc TG_CAT(v_trunc_, TG_SUFFIX)
 #define v_max TG_CAT(v_max_, TG_SUFFIX)
 #define v_min TG_CAT(v_min_, TG_SUFFIX)
+#define v_clamp TG_CAT(v_clamp_, TG_SUFFIX)
 #define v_fma TG_CAT(v_fma_, TG_SUFFIX)
 #define v_reduce_add TG_CAT(v_reduce_add_, TG_SUFFIX)
 #define v_reduce_max TG_CAT(v_reduce_max_, TG_SUFFIX)
@@ -62,5 +66,32 @@ typedef double vec_unaligned_f64 __attribute__((vector_size(TG_VECTOR_BYTES), ma
 #define v_cos TG_CAT(v_cos_, TG_SUFFIX)
 #define v_tan TG_CAT(v_tan_, TG_SUFFIX)
 #define v_pow TG_CAT(v_pow_, TG_SUFFIX)
+
+/* TG_MM(max) is the intrinsic of that name for the vector's width and element type. */
+#if defined(__x86_64__)
+#define TG_PS_f32 _ps
+#define TG_PS_f64 _pd
+#define TG_PS TG_CAT(TG_PS_, TG_SUFFIX)
+#if TG_VECTOR_BYTES == 64
+#define TG_MM_(op) _mm512_##op
+#define TG_MM_VEC_f32 __m512
+#define TG_MM_VEC_f64 __m512d
+#define TG_MASK_f32 __mmask16
+#define TG_MASK_f64 __mmask8
+#define TG_MASK TG_CAT(TG_MASK_, TG_SUFFIX)
+#define TG_ROUND_OP roundscale
+#elif TG_VECTOR_BYTES == 32
+#define TG_MM_(op) _mm256_##op
+#define TG_MM_VEC_f32 __m256
+#define TG_MM_VEC_f64 __m256d
+#define TG_ROUND_OP round
+#else
+#define TG_MM_(op) _mm_##op
+#define TG_MM_VEC_f32 __m128
+#define TG_MM_VEC_f64 __m128d
+#endif
+#define TG_MM(op) TG_CAT(TG_MM_(op), TG_PS)
+#define TG_MM_VEC TG_CAT(TG_MM_VEC_, TG_SUFFIX)
+#endif
 
 #define TG_INLINE static inline __attribute__((always_inline, unused))

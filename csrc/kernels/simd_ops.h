@@ -3,19 +3,41 @@
 TG_INLINE vec v_load(const real *p) { return *(const vec_unaligned *)p; }
 TG_INLINE void v_store(real *p, vec v) { *(vec_unaligned *)p = v; }
 
-/* The first `count` lanes, 0 <= count < LANES; the others read as zero and are not written. */
-TG_INLINE vec v_load_part(const real *p, int64_t count) {
-    vec v = {0};
-    __builtin_memcpy(&v, p, (size_t)count * sizeof(real));
-    return v;
-}
-TG_INLINE void v_store_part(real *p, vec v, int64_t count) { __builtin_memcpy(p, &v, (size_t)count * sizeof(real)); }
-
 /* value - 0, not 0 + value: the latter would make +0 of -0, and so no plain broadcast. */
 TG_INLINE vec v_set(double value) { return (real)value - (vec){0}; }
 
-/* mask ? a : b, lane by lane; a comparison of two vec gives the mask (all ones or all zeros). */
-TG_INLINE vec v_select(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
+/* The first `count` lanes, 0 <= count < LANES; the others read as zero and are not written. */
+#if TG_VECTOR_BYTES == 64
+TG_INLINE vec v_load_part(const real *p, int64_t count) {
+    return (vec)TG_MM(maskz_loadu)((TG_MASK)((1u << count) - 1), p);
+}
+TG_INLINE void v_store_part(real *p, vec v, int64_t count) {
+    TG_MM(mask_storeu)(p, (TG_MASK)((1u << count) - 1), (TG_MM_VEC)v);
+}
+#elif TG_VECTOR_BYTES == 32
+TG_INLINE __m256i FN(first_lanes)(int64_t count) {
+#if TG_BITS == 32
+    return (__m256i)((ivec){0, 1, 2, 3, 4, 5, 6, 7} < (integer)count);
+#else
+    return (__m256i)((ivec){0, 1, 2, 3} < (integer)count);
+#endif
+}
+TG_INLINE vec v_load_part(const real *p, int64_t count) { return (vec)TG_MM(maskload)(p, FN(first_lanes)(count)); }
+TG_INLINE void v_store_part(real *p, vec v, int64_t count) {
+    TG_MM(maskstore)(p, FN(first_lanes)(count), (TG_MM_VEC)v);
+}
+#else
+TG_INLINE vec v_load_part(const real *p, int64_t count) {
+    vec v = {0};
+    for (int i = 0; i < (int)LANES - 1; i++)
+        if (i < count) v[i] = p[i];
+    return v;
+}
+TG_INLINE void v_store_part(real *p, vec v, int64_t count) {
+    for (int i = 0; i < (int)LANES - 1; i++)
+        if (i < count) p[i] = v[i];
+}
+#endif
 
 /* A full vector when count >= LANES, else the first `count` lanes: one loop body serves the tail as well. */
 TG_INLINE vec v_load_upto(const real *p, int64_t count) { return count >= LANES ? v_load(p) : v_load_part(p, count); }
@@ -26,10 +48,22 @@ TG_INLINE void v_store_upto(real *p, vec v, int64_t count) {
         v_store_part(p, v, count);
 }
 
+/* mask ? a : b, lane by lane; a comparison of two vec gives the mask (all ones or all zeros). */
+TG_INLINE vec v_select(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
+
+/* Nonzero if any lane of a mask is set. */
 TG_INLINE int v_any(ivec mask) {
+#if TG_VECTOR_BYTES == 64 && TG_BITS == 32
+    return _mm512_movepi32_mask((__m512i)mask) != 0;
+#elif TG_VECTOR_BYTES == 64
+    return _mm512_movepi64_mask((__m512i)mask) != 0;
+#elif defined(__x86_64__)
+    return TG_MM(movemask)((TG_MM_VEC)mask) != 0;
+#else
     integer bits = 0;
     for (int i = 0; i < (int)LANES; i++) bits |= mask[i];
     return bits != 0;
+#endif
 }
 
 TG_INLINE vec v_copysign(vec magnitude, vec sign) {
@@ -38,21 +72,49 @@ TG_INLINE vec v_copysign(vec magnitude, vec sign) {
 }
 TG_INLINE vec v_abs(vec x) { return (vec)((ivec)x & ~(ivec)v_set(-0.0)); }
 
-/* NaN in either gives NaN. */
+/* NaN in either gives NaN. x86's own max and min return the second operand where either is NaN. */
+#if defined(__x86_64__)
+TG_INLINE vec v_max(vec a, vec b) { return v_select(a != a, a, (vec)TG_MM(max)((TG_MM_VEC)a, (TG_MM_VEC)b)); }
+TG_INLINE vec v_min(vec a, vec b) { return v_select(a != a, a, (vec)TG_MM(min)((TG_MM_VEC)a, (TG_MM_VEC)b)); }
+/* x held inside [low, high]; NaN stays NaN */
+TG_INLINE vec v_clamp(vec x, vec low, vec high) {
+    return (vec)TG_MM(min)((TG_MM_VEC)high, TG_MM(max)((TG_MM_VEC)low, (TG_MM_VEC)x));
+}
+TG_INLINE vec v_sqrt(vec x) { return (vec)TG_MM(sqrt)((TG_MM_VEC)x); }
+#else
 TG_INLINE vec v_max(vec a, vec b) { return v_select((a > b) | (a != a), a, b); }
 TG_INLINE vec v_min(vec a, vec b) { return v_select((a < b) | (a != a), a, b); }
+TG_INLINE vec v_clamp(vec x, vec low, vec high) { return v_select(x < low, low, v_select(x > high, high, x)); }
+TG_INLINE vec v_sqrt(vec x) {
+    for (int i = 0; i < (int)LANES; i++) x[i] = (real)__builtin_sqrt((double)x[i]); /* correctly rounded in float too */
+    return x;
+}
+#endif
 
 /* a * b + c, rounded once where the machine has the instruction */
-TG_INLINE vec v_fma(vec a, vec b, vec c) { return a * b + c; }
+TG_INLINE vec v_fma(vec a, vec b, vec c) {
+#if defined(__x86_64__) && TG_VECTOR_BYTES >= 32
+    return (vec)TG_MM(fmadd)((TG_MM_VEC)a, (TG_MM_VEC)b, (TG_MM_VEC)c);
+#else
+    return a * b + c;
+#endif
+}
 
-/* Round half to even; everything from 2^(mantissa bits) up is an integer already. */
+#if TG_VECTOR_BYTES >= 32
+#define TG_ROUND(x, mode) (vec) TG_MM(TG_ROUND_OP)((TG_MM_VEC)x, (mode) | _MM_FROUND_NO_EXC)
+TG_INLINE vec v_round(vec x) { return TG_ROUND(x, _MM_FROUND_TO_NEAREST_INT); } /* half to even */
+TG_INLINE vec v_trunc(vec x) { return TG_ROUND(x, _MM_FROUND_TO_ZERO); }
+TG_INLINE vec v_floor(vec x) { return TG_ROUND(x, _MM_FROUND_TO_NEG_INF); }
+TG_INLINE vec v_ceil(vec x) { return TG_ROUND(x, _MM_FROUND_TO_POS_INF); }
+#undef TG_ROUND
+#else
+/* Half to even. Adding 2^(mantissa bits) leaves no room for a fraction; whatever is as large has none. */
 TG_INLINE vec v_round(vec x) {
     const vec big = v_set(TG_BITS == 32 ? 0x1p23 : 0x1p52), a = v_abs(x);
-    const vec r = v_copysign((a + big) - big, x);
-    return v_select(a < big, r, x);
+    return v_select(a < big, v_copysign((a + big) - big, x), x);
 }
 TG_INLINE vec v_trunc(vec x) {
-    const vec a = v_abs(x), r = v_abs(v_round(x));
+    const vec a = v_abs(x), r = v_round(a);
     return v_copysign(v_select(r > a, r - v_set(1), r), x);
 }
 TG_INLINE vec v_floor(vec x) {
@@ -63,14 +125,9 @@ TG_INLINE vec v_ceil(vec x) {
     const vec r = v_round(x);
     return v_copysign(v_select(r < x, r + v_set(1), r), x);
 }
+#endif
 
-TG_INLINE vec v_sqrt(vec x) {
-    vec y;
-    for (int i = 0; i < (int)LANES; i++) y[i] = (real)__builtin_sqrt((double)x[i]);
-    return y;
-}
-
-/* Over all lanes, always in the same order: halves are combined until one lane is left. */
+/* Over all lanes, always in the same order: halves are combined until one lane is left. NaN propagates. */
 TG_INLINE real v_reduce_add(vec x) {
     for (int half = (int)LANES / 2; half; half /= 2)
         for (int i = 0; i < half; i++) x[i] += x[i + half];
