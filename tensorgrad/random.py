@@ -6,7 +6,7 @@ number of threads."""
 
 from __future__ import annotations
 
-import secrets
+import os
 from typing import Any
 
 from tensorgrad._native import RANDOM, fail, ffi, lib
@@ -40,7 +40,7 @@ class Generator:
 
     def seed(self) -> int:
         """Starts a stream of a seed that nobody knows, and returns it."""
-        seed = secrets.randbits(63)
+        seed = int.from_bytes(os.urandom(8), "little") >> 1
         self.manual_seed(seed)
         return seed
 

@@ -1,8 +1,11 @@
 """How an op is declared: one decorator for the built-ins and for users, and the registry of all
 that were declared.
 
-    @op(gradient=(lambda gy, y, a, b: gy @ b.mT, lambda gy, y, a, b: a.mT @ gy), saves=("a", "b"),
-    ...) def matmul(a: Tensor, b: Tensor, /) -> Tensor: ...
+    @op(
+        gradient=(lambda gy, y, a, b: gy @ b.mT, lambda gy, y, a, b: a.mT @ gy),
+        saves=("a", "b"),
+    )
+    def matmul(a: Tensor, b: Tensor, /) -> Tensor: ...
 
 The function computes the forward and knows nothing of the tape. Its parameters annotated `Tensor`
 (or `Tensor | None`) are the inputs and come first; the others are parameters of the op. Everything
@@ -10,17 +13,10 @@ is handed on to the gradient under the same order."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from tensorgrad._native import clock
-from tensorgrad.autograd._modes import mode
-from tensorgrad.autograd._tape import Node, check_unmodified
-from tensorgrad.dtypes import DTYPES
-from tensorgrad.errors import ShapeError
+from tensorgrad.autograd._recorded import recorded
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,33 +48,49 @@ class Case:
         return f"Case({', '.join(inputs + [f'{k}={v!r}' for k, v in self.params.items()])})"
 
 
-@dataclass(eq=False)
 class Op:
-    """A declared op."""
+    """A declared op.
 
-    name: str
-    function: Callable[..., Any]  # what users call: converts, computes, records
-    reference: Callable[..., Any] | None  # the same function on NumPy arrays
-    cases: tuple[Case, ...]
-    family: str  # the kind of declaration: "op", "unary", "binary", "composite"
-    kernel: str  # "C" or "NumPy"
-    differentiable: bool
-    methods: tuple[str, ...]  # the names under which a Tensor has it
-    second: bool = True  # whether gradients of its gradient are checked
-    tags: frozenset[str] = field(default_factory=frozenset)
+    name       its name, and its function's.
+    function   what users call: converts, computes, records.
+    reference  the same function on NumPy arrays.
+    cases      inputs on which it is checked.
+    family     the kind of declaration: "op", "unary", "binary", "composite".
+    kernel     where it computes: "C" or "NumPy".
+    methods    the names under which a Tensor has it.
+    second     whether gradients of its gradient are checked.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        reference: Callable[..., Any] | None,
+        cases: Sequence[Case],
+        *,
+        family: str,
+        kernel: str,
+        differentiable: bool,
+        methods: tuple[str, ...],
+        second: bool | None = None,
+        tags: Sequence[str] = (),
+    ) -> None:
+        self.name = name
+        self.function = function
+        self.reference = reference
+        self.cases = tuple(cases)
+        self.family = family
+        self.kernel = kernel
+        self.differentiable = differentiable
+        self.methods = methods
+        self.second = differentiable if second is None else second
+        self.tags = frozenset(tags)
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}: {self.family}, {self.kernel}>"
 
 
 registry: dict[str, Op] = {}
-
-
-# makes a Tensor of an op's argument; the Tensor module puts it here (this package knows no Tensor)
-converter: Callable[[Any, str], Any]
-
-
-def set_converter(function: Callable[[Any, str], Any]) -> None:
-    """Tells how an argument that is no Tensor becomes one: `function(x, name of the op)`."""
-    global converter
-    converter = function
 
 
 def register(declared: Op) -> None:
@@ -99,33 +111,6 @@ def methods_of(name: str, method: bool | str | Sequence[str]) -> tuple[str, ...]
     if isinstance(method, bool):
         return (name,) if method else ()
     return (method,) if isinstance(method, str) else tuple(method)
-
-
-class Unsaved:
-    """Stands for an input whose data the gradient did not ask for; it has a shape and a dtype."""
-
-    __slots__ = ("_code", "_shape")
-
-    def __init__(self, shape: tuple[int, ...], code: int) -> None:
-        self._shape = shape
-        self._code = code
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self._shape
-
-    @property
-    def dtype(self) -> Any:
-        return DTYPES[self._code]
-
-    @property
-    def ndim(self) -> int:
-        return len(self._shape)
-
-
-def un_broadcast(gx: Any, shape: tuple[int, ...]) -> Any:
-    """Sums a gradient over the axes along which its input was repeated."""
-    return gx if gx._shape == shape else gx.sum_to(shape)
 
 
 def op(
@@ -174,19 +159,19 @@ def op(
     """
 
     def declare(forward: Callable[P, T]) -> Callable[P, T]:
-        function: Callable[P, T] = _recorded(forward, gradient, tuple(saves))
+        function: Callable[P, T] = recorded(forward, gradient, tuple(saves))
         register(
             Op(
                 forward.__name__,
                 function,
                 reference,
-                tuple(cases),
-                "op",
-                kernel,
-                gradient is not None,
-                methods_of(forward.__name__, method),
-                second and gradient is not None,
-                frozenset(tags),
+                cases,
+                family="op",
+                kernel=kernel,
+                differentiable=gradient is not None,
+                methods=methods_of(forward.__name__, method),
+                second=second and gradient is not None,
+                tags=tags,
             )
         )
         return function
@@ -212,194 +197,14 @@ def composite(
                 name,
                 function,
                 reference,
-                tuple(cases),
-                "composite",
-                "C",
-                differentiable,
-                methods_of(name, method),
-                differentiable,
-                frozenset(tags),
+                cases,
+                family="composite",
+                kernel="C",
+                differentiable=differentiable,
+                methods=methods_of(name, method),
+                tags=tags,
             )
         )
         return function
 
     return declare
-
-
-# ---- the function that users call ----------------------------------------------------------------
-
-# Filled in for each op, as dataclasses are: the tape then costs a call only the lines that this op
-# needs.
-_APPLY = """
-def {name}{signature}:
-    try:
-        {read_nodes}
-    except AttributeError:
-        return _apply({converted})
-    if ({none_recorded}) or not _mode.enabled:
-        y = _forward({forward_arguments})
-        return y[0] if y.__class__ is tuple else y
-    _mode.enabled = False
-    try:
-        y = _forward({forward_arguments})
-    finally:
-        _mode.enabled = True
-    extra = None
-    if y.__class__ is tuple:
-        y, extra = y
-    if {returned_input}:
-        y = y.detach()  # the node goes on a Tensor of the result's own
-    y._node = node = _new_node(_Node)
-    node.seq = _clock()
-    node.rule = _rule
-    node.edges = ({nodes},)
-    node.saved = ({saved},)
-    return y
-"""
-
-_RULE = """
-def {name}(gy, node):
-    {saved}, = node.saved
-    seq = node.seq
-    {checks}
-    {nodes}, = node.edges
-    {call}
-    return [{fitted}]
-"""
-
-
-def _recorded(forward: Callable[..., Any], gradient: Any, saves: tuple[str, ...]) -> Any:
-    """Wraps an op's forward: converts the inputs, computes, and records what the gradient needs."""
-    name = forward.__name__
-    parameters = list(inspect.signature(forward).parameters.values())
-    inputs = [p.name for p in parameters if str(p.annotation).startswith("Tensor")]
-    optional = {p.name for p in parameters if p.default is None}
-    if not inputs or [p.name for p in parameters[: len(inputs)]] != inputs:
-        raise ValueError(
-            f"op {name!r}: expected parameters annotated Tensor first, got "
-            f"{inspect.signature(forward)}"
-        )
-    if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
-        raise ValueError(
-            f"op {name!r}: expected named parameters only, got {inspect.signature(forward)}"
-        )
-    unknown = set(saves) - set(inputs) - {"y"}
-    if unknown:
-        raise ValueError(
-            f"op {name!r}: saves names {sorted(unknown)}, expected some of {[*inputs, 'y']}"
-        )
-    shared = callable(gradient)
-    functions = [] if gradient is None else [gradient] if shared else list(gradient)
-    if functions and not shared and len(functions) != len(inputs):
-        raise ValueError(
-            f"op {name!r}: expected a gradient for each of {inputs}, got {len(functions)}"
-        )
-
-    rest = [p.name for p in parameters[len(inputs) :]]
-    arguments = [f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name for p in parameters]
-    scope: dict[str, Any] = {
-        "_mode": mode,
-        "_new_node": Node.__new__,
-        "_Node": Node,
-        "_clock": clock,
-        "_convert": lambda x: None if x is None else converter(x, name),
-        "_forward": forward,
-        "_check": check_unmodified,
-        "_fit": lambda gx, x: fit(gx, x, name),
-        "_Unsaved": Unsaved,
-        **{f"_gradient_{i}": function for i, function in enumerate(functions)},
-        **{f"_default_{p.name}": p.default for p in parameters if p.default is not p.empty},
-    }
-    signature = inspect.Signature(
-        [
-            p.replace(
-                annotation=p.empty,
-                default=p.empty if p.default is p.empty else _Name(f"_default_{p.name}"),
-            )
-            for p in parameters
-        ]
-    )
-
-    def guarded(x: str, expression: str) -> str:
-        return f"None if {x} is None else {expression}" if x in optional else expression
-
-    kept = [guarded(x, x if x in saves else f"({x}._shape, {x}._code)") for x in inputs]
-    apply_text = _APPLY.format(
-        name=name,
-        signature=signature,
-        read_nodes="; ".join(f"{x}_node = {guarded(x, f'{x}._node')}" for x in inputs),
-        converted=", ".join([f"_convert({x})" for x in inputs] + arguments[len(inputs) :]),
-        none_recorded=" and ".join(f"{x}_node is None" for x in inputs) if functions else "True",
-        forward_arguments=", ".join(arguments),
-        returned_input=" or ".join(f"y is {x}" for x in inputs),
-        nodes=", ".join(f"{x}_node" for x in inputs),
-        saved=", ".join([*kept, "y._storage" if "y" in saves else "None", "extra", *rest]),
-    )
-
-    checks = [
-        f"if {'' if x not in optional else f'{x} is not None and '}{x}._storage.written > seq: "
-        f"_check({x}._storage, node)"
-        if x in saves
-        else f"{x} = {guarded(x, f'_Unsaved(*{x})')}"
-        for x in inputs
-    ]
-    if "y" in saves:
-        checks += ["if y.written > seq: _check(y, node)", "y = gy._restored(y, node)"]
-    takes = inspect.signature(next((f for f in functions if f), forward)).parameters
-    given = ", ".join(["gy", "y", *arguments, *(["extra=extra"] if "extra" in takes else [])])
-    if not shared:
-        call = [
-            f"g_{x} = None"
-            if functions[i] is None
-            else f"g_{x} = None if {x}_node is None else _gradient_{i}({given})"
-            for i, x in enumerate(inputs if functions else ())
-        ]
-    elif len(inputs) == 1:
-        call = [f"g_{inputs[0]} = _gradient_0({given})"]
-    else:
-        needs = ", ".join(f"{x}_node is not None" for x in inputs)
-        call = [f"{', '.join(f'g_{x}' for x in inputs)} = _gradient_0({given}, needs=({needs}))"]
-    rule_text = _RULE.format(
-        name=name,
-        saved=", ".join([*inputs, "y", "extra", *rest]),
-        checks="\n    ".join(checks),
-        nodes=", ".join(f"{x}_node" for x in inputs),
-        call="\n    ".join(call),
-        fitted=", ".join(
-            f"None if {x}_node is None or g_{x} is None else _fit(g_{x}, {x})" for x in inputs
-        ),
-    )
-    if functions:
-        scope["_rule"] = _defined(rule_text, name, scope)
-    function = _defined(apply_text, name, scope)
-    scope["_apply"] = function
-    return wraps(forward)(function)
-
-
-class _Name:
-    """Prints as a name, for defaults in a signature that is made into source."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return self.name
-
-
-def _defined(text: str, name: str, scope: dict[str, Any]) -> Any:
-    made: dict[str, Any] = {}
-    exec(compile(text, f"<op {name}>", "exec"), scope, made)
-    return made[name]
-
-
-def fit(gx: Any, x: Any, name: str) -> Any:
-    """A gradient in its input's shape and dtype: summed over the axes along which the input was
-    repeated. Raises GradientError, ShapeError for what a gradient must not return."""
-    if gx._shape == x._shape and gx._code == x._code:
-        return gx
-    if len(gx._shape) < len(x._shape):
-        raise ShapeError(
-            f"backward of {name}: expected a gradient of shape {x._shape}, got {gx._shape}"
-        )
-    gx = un_broadcast(gx, x._shape)
-    return gx if gx._code == x._code else gx.astype(x.dtype)

@@ -6,7 +6,6 @@ layers."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from functools import wraps
 from math import copysign
@@ -26,7 +25,8 @@ from tensorgrad._native import (
     scalar_layout,
 )
 from tensorgrad._tensor import Tensor, as_tensor, full_raw, wrap_array
-from tensorgrad.autograd._declare import Case, Op, methods_of, register, un_broadcast
+from tensorgrad.autograd._declare import Case, Op, methods_of, register
+from tensorgrad.autograd._recorded import parameters_of, un_broadcast
 from tensorgrad.autograd._modes import mode
 from tensorgrad.autograd._tape import Node, check_unmodified
 from tensorgrad.dtypes import DTYPES, F32, F64, ITEMSIZES, promote
@@ -72,7 +72,7 @@ def unary(
     def declare(function: F) -> F:
         name = function.__name__
         kernel = UNARY[name]
-        arguments = list(inspect.signature(function).parameters.values())[1:]
+        arguments = parameters_of(function)[1:]
         apply_gradient = _unary_gradient(name, kernel, second)
         saves_output = saves == "y"
         lib_unary = lib.tg_unary
@@ -158,12 +158,12 @@ def unary(
                 name,
                 call,
                 reference,
-                tuple(cases),
-                "unary",
-                "C",
-                saves is not None,
-                methods_of(name, method),
-                tags=frozenset({"integers"} if integers == "numpy" else ()),
+                cases,
+                family="unary",
+                kernel="C",
+                differentiable=saves is not None,
+                methods=methods_of(name, method),
+                tags={"integers"} if integers == "numpy" else (),
             )
         )
         return call  # type: ignore[return-value]
@@ -176,7 +176,7 @@ def _unary_gradient(
 ) -> Callable[..., Tensor]:
     """The op gx = gy * f'(s), s being f's input or output: itself differentiable."""
     lib_gradient = lib.tg_unary_grad
-    parameters = 0 if second is None else len(inspect.signature(second).parameters) - 1
+    parameters = 0 if second is None else len(parameters_of(second)) - 1
 
     def apply(gy: Tensor, s: Tensor, p0: float, p1: float) -> Tensor:
         if gy._strides is not None:
@@ -408,12 +408,12 @@ def binary(
                 name,
                 call,
                 reference,
-                tuple(cases),
-                "binary",
-                "C",
-                True,
-                methods_of(name, method),
-                tags=frozenset({"integers"} if integers == "numpy" else ()),
+                cases,
+                family="binary",
+                kernel="C",
+                differentiable=True,
+                methods=methods_of(name, method),
+                tags={"integers"} if integers == "numpy" else (),
             )
         )
         return call  # type: ignore[return-value]
