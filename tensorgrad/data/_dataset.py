@@ -68,7 +68,8 @@ class TensorDataset(Dataset):
     Example:
         >>> import tensorgrad
         >>> from tensorgrad.data import TensorDataset
-        >>> dataset = TensorDataset(tensorgrad.tensor([[1.0, 2.0], [3.0, 4.0]]), tensorgrad.tensor([0, 1]))
+        >>> inputs = tensorgrad.tensor([[1.0, 2.0], [3.0, 4.0]])
+        >>> dataset = TensorDataset(inputs, tensorgrad.tensor([0, 1]))
         >>> dataset[1]
         (tensor([3., 4.]), tensor(1))
     """
@@ -79,7 +80,9 @@ class TensorDataset(Dataset):
         self.tensors = tuple(to_tensor(tensor, "TensorDataset") for tensor in tensors)
         shapes = [tensor.shape for tensor in self.tensors]
         if any(not shape for shape in shapes) or len({shape[0] for shape in shapes}) > 1:
-            raise ShapeError(f"TensorDataset: expected tensors with the same first size, got {_join(shapes)}")
+            raise ShapeError(
+                f"TensorDataset: expected tensors with the same first size, got {_join(shapes)}"
+            )
 
     def __len__(self) -> int:
         return self.tensors[0].shape[0]
@@ -182,7 +185,9 @@ def random_split(
 
 def _split_sizes(total: int, lengths: Sequence[int] | Sequence[float]) -> list[int]:
     if not lengths or not all(length >= 0 for length in lengths):  # `not >=` refuses NaN too
-        raise ArgumentError(f"random_split: expected lengths that are not negative, got {list(lengths)}")
+        raise ArgumentError(
+            f"random_split: expected lengths that are not negative, got {list(lengths)}"
+        )
     if math.isclose(sum(lengths), 1.0) and any(isinstance(length, float) for length in lengths):
         sizes = [math.floor(total * length) for length in lengths]
         for i in range(total - sum(sizes)):
@@ -190,7 +195,8 @@ def _split_sizes(total: int, lengths: Sequence[int] | Sequence[float]) -> list[i
         return sizes
     if any(int(length) != length for length in lengths) or sum(lengths) != total:
         raise ArgumentError(
-            f"random_split: expected sizes that add up to {total} or fractions that add up to 1, got {list(lengths)}"
+            f"random_split: expected sizes that add up to {total} or fractions that add up to "
+            f"1, got {list(lengths)}"
         )
     return [int(length) for length in lengths]
 

@@ -60,7 +60,8 @@ def download(
             failures.append(f"{url}: {getattr(error, 'reason', None) or error}")
     tried = "".join(f"\n  {failure}" for failure in failures)
     raise DataError(
-        f"download: could not fetch {remote.name}; check the network, or put the file into {path.parent} by hand. "
+        f"download: could not fetch {remote.name}; check the network, or put the file into "
+        f"{path.parent} by hand. "
         f"Tried:{tried}"
     )
 

@@ -46,7 +46,8 @@ def read_idx(path: str | os.PathLike[str], *, max_bytes: int = 1 << 31) -> np.nd
     Example:
         >>> import numpy as np, tempfile, tensorgrad.data
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     tensorgrad.data.write_idx(folder + "/x.idx.gz", np.arange(6, dtype=np.int16).reshape(2, 3))
+        ...     array = np.arange(6, dtype=np.int16).reshape(2, 3)
+        ...     tensorgrad.data.write_idx(folder + "/x.idx.gz", array)
         ...     tensorgrad.data.read_idx(folder + "/x.idx.gz")
         array([[0, 1, 2],
                [3, 4, 5]], dtype=int16)
@@ -59,7 +60,9 @@ def read_idx(path: str | os.PathLike[str], *, max_bytes: int = 1 << 31) -> np.nd
             with gzip.GzipFile(fileobj=raw) if zipped else contextlib.nullcontext(raw) as file:
                 return _read(cast(BinaryIO, file), path, file_size, zipped, max_bytes)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise DataError(f"{path}: damaged gzip data ({error}); delete the file and get it again") from error
+            raise DataError(
+                f"{path}: damaged gzip data ({error}); delete the file and get it again"
+            ) from error
 
 
 def _read(
@@ -71,27 +74,41 @@ def _read(
     if zipped:
         if needed > DEFLATE_RATIO * file_size:
             raise DataError(
-                f"{path}: {promise}, more than {file_size} bytes of gzip can hold; delete the file and get it again"
+                f"{path}: {promise}, more than {file_size} bytes of gzip can hold; delete the "
+                "file and get it again"
             )
         if needed > max_bytes:
-            raise DataError(f"{path}: {promise}, more than max_bytes={max_bytes}; pass a larger max_bytes to read it")
+            raise DataError(
+                f"{path}: {promise}, more than max_bytes={max_bytes}; pass a larger max_bytes "
+                "to read it"
+            )
     else:
         found = file_size - 4 - 4 * len(shape)
         if found != needed:
             state = "truncated" if found < needed else "too long"
-            raise DataError(f"{path}: {promise}, got {found}: the file is {state} or corrupt; get it again")
+            raise DataError(
+                f"{path}: {promise}, got {found}: the file is {state} or corrupt; get it again"
+            )
     data = bytearray()
     while len(data) < needed:
         chunk = file.read(min(CHUNK, needed - len(data)))
         if not chunk:
-            raise DataError(f"{path}: {promise}, got {len(data)}: the file is truncated; delete it and get it again")
+            raise DataError(
+                f"{path}: {promise}, got {len(data)}: the file is truncated; delete it and get "
+                "it again"
+            )
         data += chunk
     if file.read(1):  # at the end of gzip data this read also checks the checksum
-        raise DataError(f"{path}: {promise}, but the data goes on: the file is corrupt; delete it and get it again")
+        raise DataError(
+            f"{path}: {promise}, but the data goes on: the file is corrupt; delete it and get "
+            "it again"
+        )
     return np.frombuffer(data, dtype.newbyteorder(">")).reshape(shape).astype(dtype, copy=False)
 
 
-def _read_header(file: BinaryIO, path: str | os.PathLike[str]) -> tuple[np.dtype[Any], tuple[int, ...]]:
+def _read_header(
+    file: BinaryIO, path: str | os.PathLike[str]
+) -> tuple[np.dtype[Any], tuple[int, ...]]:
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in DTYPES:
         raise DataError(
@@ -101,14 +118,20 @@ def _read_header(file: BinaryIO, path: str | os.PathLike[str]) -> tuple[np.dtype
         )
     ndim = magic[3]
     if ndim > MAX_DIMENSIONS:
-        raise DataError(f"{path}: expected at most {MAX_DIMENSIONS} dimensions, got {ndim}: the header is corrupt")
+        raise DataError(
+            f"{path}: expected at most {MAX_DIMENSIONS} dimensions, got {ndim}: the header is "
+            "corrupt"
+        )
     sizes = file.read(4 * ndim)
     if len(sizes) < 4 * ndim:
         raise DataError(f"{path}: the file ends inside its header; get it again")
     shape = struct.unpack(f">{ndim}I", sizes)
     # NumPy refuses an empty array whose other sizes overflow.
     if math.prod(size or 1 for size in shape) > 1 << 60:
-        raise DataError(f"{path}: the header gives the impossible shape {shape}: it is corrupt; get the file again")
+        raise DataError(
+            f"{path}: the header gives the impossible shape {shape}: it is corrupt; get the "
+            "file again"
+        )
     return np.dtype(DTYPES[magic[2]]), shape
 
 
@@ -118,21 +141,29 @@ def write_idx(path: str | os.PathLike[str], array: object) -> None:
     The file appears complete or not at all.
 
     Raises:
-        DTypeError: IDX has no such element type (it has uint8, int8, int16, int32, float32 and float64).
+        DTypeError: IDX has no such type (it has uint8, int8, int16, int32, float32 and float64).
         ShapeError: more than 32 dimensions, or a size past 2**32 - 1.
     """
     values = to_array(array, "write_idx")
     code = CODES.get(values.dtype.newbyteorder("="))
     if code is None:
         names = ", ".join(dtype.name for dtype in CODES)
-        raise DTypeError(f"write_idx: expected a dtype among {names}, got {values.dtype}; convert the array first")
+        raise DTypeError(
+            f"write_idx: expected a dtype among {names}, got {values.dtype}; convert the array "
+            "first"
+        )
     if values.ndim > MAX_DIMENSIONS or any(size >= 1 << 32 for size in values.shape):
-        raise ShapeError(f"write_idx: expected at most {MAX_DIMENSIONS} sizes below 2**32, got shape {values.shape}")
+        raise ShapeError(
+            f"write_idx: expected at most {MAX_DIMENSIONS} sizes below 2**32, got shape "
+            f"{values.shape}"
+        )
     header = struct.pack(f">2xBB{values.ndim}I", code, values.ndim, *values.shape)
     body = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder(">")).data
     with atomic_write(path) as file:
         if Path(path).suffix == ".gz":
-            with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as zipped:  # mtime: the same bytes for the same array
+            with gzip.GzipFile(
+                "", "wb", fileobj=file, mtime=0
+            ) as zipped:  # mtime: the same bytes for the same array
                 zipped.write(header)
                 zipped.write(body)
         else:

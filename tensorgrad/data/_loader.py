@@ -46,7 +46,10 @@ def default_collate(samples: Sequence[Any]) -> Any:
         return {key: default_collate([sample[key] for sample in samples]) for key in first}
     if isinstance(first, (tuple, list)):
         if len({len(sample) for sample in samples}) > 1:
-            raise ShapeError("default_collate: expected samples with the same number of fields; give a collate_fn")
+            raise ShapeError(
+                "default_collate: expected samples with the same number of fields; give a "
+                "collate_fn"
+            )
         fields = [default_collate(field) for field in zip(*samples, strict=True)]
         return type(first)(*fields) if hasattr(first, "_fields") else type(first)(fields)
     return list(samples)
@@ -57,11 +60,15 @@ def _stacked(arrays: list[np.ndarray[Any, Any]]) -> Tensor:
     for array in arrays:
         if array.shape != first.shape:
             raise ShapeError(
-                f"default_collate: expected samples of one shape, got {first.shape} and {array.shape}; "
+                f"default_collate: expected samples of one shape, got {first.shape} and "
+                f"{array.shape}; "
                 f"give a collate_fn"
             )
         if array.dtype != first.dtype:
-            raise DTypeError(f"default_collate: expected samples of one dtype, got {first.dtype} and {array.dtype}")
+            raise DTypeError(
+                f"default_collate: expected samples of one dtype, got {first.dtype} and "
+                f"{array.dtype}"
+            )
     return stack(arrays)
 
 
@@ -105,19 +112,34 @@ class DataLoader:
         generator: int | Generator | None = None,
     ) -> None:
         if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
-            raise DTypeError(f"DataLoader: expected a dataset with len() and indexing, got {type(dataset).__name__}")
+            raise DTypeError(
+                "DataLoader: expected a dataset with len() and indexing, got "
+                f"{type(dataset).__name__}"
+            )
         if sampler is not None and shuffle:
-            raise ArgumentError("DataLoader: shuffle and sampler exclude each other; the sampler decides the order")
-        if batch_sampler is not None and (batch_size != 1 or shuffle or sampler is not None or drop_last):
-            raise ArgumentError("DataLoader: batch_sampler excludes batch_size, shuffle, sampler and drop_last")
+            raise ArgumentError(
+                "DataLoader: shuffle and sampler exclude each other; the sampler decides the order"
+            )
+        if batch_sampler is not None and (
+            batch_size != 1 or shuffle or sampler is not None or drop_last
+        ):
+            raise ArgumentError(
+                "DataLoader: batch_sampler excludes batch_size, shuffle, sampler and drop_last"
+            )
         self.dataset = dataset
         self.generator = to_generator(generator)
         if sampler is None:
-            sampler = RandomSampler(dataset, generator=self.generator) if shuffle else SequentialSampler(dataset)
+            sampler = (
+                RandomSampler(dataset, generator=self.generator)
+                if shuffle
+                else SequentialSampler(dataset)
+            )
         self.sampler = sampler
         self.batch_size = to_count(batch_size, "DataLoader", "batch_size")
         self.drop_last = bool(drop_last)
-        self.batch_sampler = BatchSampler(sampler, batch_size, drop_last) if batch_sampler is None else batch_sampler
+        self.batch_sampler = (
+            BatchSampler(sampler, batch_size, drop_last) if batch_sampler is None else batch_sampler
+        )
         self.collate_fn = default_collate if collate_fn is None else collate_fn
 
     def __len__(self) -> int:
@@ -125,11 +147,17 @@ class DataLoader:
 
     def __iter__(self) -> Iterator[Any]:
         size = len(self.dataset)
-        fetch_batch = getattr(self.dataset, "batch", None) if self.collate_fn is default_collate else None
+        fetch_batch = (
+            getattr(self.dataset, "batch", None) if self.collate_fn is default_collate else None
+        )
         batches = self.batch_sampler
         for cut in batches.cuts(size) if isinstance(batches, BatchSampler) else batches:
             if fetch_batch is not None:
-                index = cut if isinstance(cut, slice | np.ndarray) else to_index(cut, size, "DataLoader")
+                index = (
+                    cut
+                    if isinstance(cut, slice | np.ndarray)
+                    else to_index(cut, size, "DataLoader")
+                )
                 batch = fetch_batch(index)
                 if batch is not None:
                     yield batch

@@ -1,4 +1,4 @@
-"""A progress bar: one line on a terminal, rewritten in place; nothing where there is no terminal."""
+"""A progress bar: one line on a terminal, rewritten in place; nothing where the output is none."""
 
 from __future__ import annotations
 
@@ -67,7 +67,11 @@ class Progress:
         rate = self.done / max(now - self._start, 1e-9)
         fraction = min(self.done / max(self.total, 1), 1.0)
         bar = (self._full * round(BAR_WIDTH * fraction)).ljust(BAR_WIDTH, self._empty)
-        left = format_seconds((self.total - self.done) / rate) if 0 < self.done <= self.total else "-:--"
+        left = (
+            format_seconds((self.total - self.done) / rate)
+            if 0 < self.done <= self.total
+            else "-:--"
+        )
         parts = [detail, format_rate(rate, self.unit), f"{left} left"]
         line = f"{label} |{bar}| {fraction:4.0%}  " + "  ".join(part for part in parts if part)
         self.stream.write("\r\x1b[2K" + line[: shutil.get_terminal_size().columns - 1])

@@ -21,7 +21,9 @@ def to_generator(generator: Any) -> Generator | None:
         return Generator(operator.index(generator))
     except TypeError:
         got = type(generator).__name__
-        raise DTypeError(f"expected generator to be a seed, a Generator or None, got {got}") from None
+        raise DTypeError(
+            f"expected generator to be a seed, a Generator or None, got {got}"
+        ) from None
 
 
 def permutation(size: int, generator: int | Generator | None) -> Array:

@@ -51,11 +51,12 @@ class RandomSampler(Sampler):
     or None for the global one (`manual_seed`). The same seed gives the same sequence of epochs.
 
     Raises:
-        ArgumentError: `num_samples` is not above 0, or is more than there are and `replacement` is off.
+        ArgumentError: `num_samples` is below 1, or more than there are without `replacement`.
 
     Example:
         >>> from tensorgrad.data import RandomSampler
-        >>> first, again = RandomSampler(range(100), generator=7), RandomSampler(range(100), generator=7)
+        >>> first = RandomSampler(range(100), generator=7)
+        >>> again = RandomSampler(range(100), generator=7)
         >>> list(first) == list(again), sorted(first) == list(range(100))
         (True, True)
     """
@@ -69,10 +70,14 @@ class RandomSampler(Sampler):
     ) -> None:
         self.data_source = data_source
         self.replacement = replacement
-        self.num_samples = None if num_samples is None else to_count(num_samples, "RandomSampler", "num_samples")
+        self.num_samples = (
+            None if num_samples is None else to_count(num_samples, "RandomSampler", "num_samples")
+        )
         self.generator = to_generator(generator)
         if not replacement and num_samples is not None and num_samples > len(data_source):
-            raise ArgumentError(f"RandomSampler: {num_samples} samples of {len(data_source)} need replacement=True")
+            raise ArgumentError(
+                f"RandomSampler: {num_samples} samples of {len(data_source)} need replacement=True"
+            )
 
     def __len__(self) -> int:
         size = len(self.data_source)
@@ -82,7 +87,9 @@ class RandomSampler(Sampler):
         """A new order, (num_samples,) int64."""
         size = len(self.data_source)
         if self.replacement:
-            return np.minimum((uniform(len(self), self.generator) * size).astype(np.int64), size - 1)
+            return np.minimum(
+                (uniform(len(self), self.generator) * size).astype(np.int64), size - 1
+            )
         return permutation(size, self.generator)[: len(self)]
 
 
@@ -114,13 +121,19 @@ class WeightedRandomSampler(Sampler):
         [1, 1, 1]
     """
 
-    def __init__(self, weights: Any, num_samples: int, generator: int | Generator | None = None) -> None:
+    def __init__(
+        self, weights: Any, num_samples: int, generator: int | Generator | None = None
+    ) -> None:
         self.weights = to_array(weights, "WeightedRandomSampler").astype(np.float64)
         self.num_samples = to_count(num_samples, "WeightedRandomSampler", "num_samples")
         self.generator = to_generator(generator)
         total = self.weights.sum()
-        if self.weights.ndim != 1 or not (np.isfinite(total) and total > 0 and (self.weights >= 0).all()):
-            raise ArgumentError("WeightedRandomSampler: expected weights (n,) that are finite, >= 0 and not all 0")
+        if self.weights.ndim != 1 or not (
+            np.isfinite(total) and total > 0 and (self.weights >= 0).all()
+        ):
+            raise ArgumentError(
+                "WeightedRandomSampler: expected weights (n,) that are finite, >= 0 and not all 0"
+            )
 
     def __len__(self) -> int:
         return self.num_samples
@@ -128,8 +141,10 @@ class WeightedRandomSampler(Sampler):
     def order(self) -> Array:
         """New draws, (num_samples,) int64."""
         ends = np.cumsum(self.weights)
-        # side="right" steps over weights of 0; the last positive one also takes a product that rounds up to the total.
-        drawn = np.searchsorted(ends, uniform(self.num_samples, self.generator) * ends[-1], side="right")
+        # side="right" steps over weights of 0; a product that rounds up to the total is the last one's.
+        drawn = np.searchsorted(
+            ends, uniform(self.num_samples, self.generator) * ends[-1], side="right"
+        )
         order: Array = np.minimum(drawn, np.flatnonzero(self.weights)[-1]).astype(np.int64)
         return order
 

@@ -34,7 +34,7 @@ def stack(arrays: list[Array]) -> Tensor:
 
 
 def rows(tensor: Tensor, index: Index) -> Tensor:
-    """Samples of `tensor`, (N, ...): a slice shares its memory; numbers, in range, are gathered in one call."""
+    """Samples of `tensor`, (N, ...): a slice shares its memory; numbers are gathered in one call."""
     if isinstance(index, slice):
         start, stop, _ = index.indices(tensor.shape[0])
         strides = tensor.strides
@@ -51,11 +51,15 @@ def to_index(numbers: object, size: int, where: str) -> Array:
     if index.size == 0:
         index = index.astype(np.int64)
     if index.dtype.kind not in "iu" or index.ndim != 1:
-        raise DTypeError(f"{where}: expected a sequence of integers, got {index.dtype} of shape {index.shape}")
+        raise DTypeError(
+            f"{where}: expected a sequence of integers, got {index.dtype} of shape {index.shape}"
+        )
     index = index.astype(np.int64, copy=False)
     wrong = (index < -size) | (index >= size)
     if wrong.any():
-        raise IndexOutOfRangeError(f"{where}: index {index[wrong][0]} is out of range for {size} samples")
+        raise IndexOutOfRangeError(
+            f"{where}: index {index[wrong][0]} is out of range for {size} samples"
+        )
     return np.where(index < 0, index + size, index)
 
 
@@ -67,7 +71,9 @@ def to_position(index: object, size: int, where: str) -> int:
     try:
         position = operator.index(index)  # type: ignore[arg-type]
     except TypeError:
-        raise DTypeError(f"{where}: expected an integer index, got {type(index).__name__}") from None
+        raise DTypeError(
+            f"{where}: expected an integer index, got {type(index).__name__}"
+        ) from None
     if not -size <= position < size:
         raise IndexOutOfRangeError(f"{where}: index {position} is out of range for {size} samples")
     return position + size if position < 0 else position

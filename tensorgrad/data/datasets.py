@@ -1,4 +1,4 @@
-"""Ready datasets: Digits, which comes with tensorgrad, and MNIST with all that shares its format."""
+"""Ready datasets: Digits, which comes with tensorgrad, and MNIST and all that shares its format."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ class _LabelledImages(TensorDataset):
         transform: Transform | None,
         target_transform: TargetTransform | None,
     ) -> None:
-        super().__init__(to_tensor(images[:, np.newaxis], "images"), to_tensor(labels.astype(np.int64), "labels"))
+        super().__init__(
+            to_tensor(images[:, np.newaxis], "images"), to_tensor(labels.astype(np.int64), "labels")
+        )
         self.transform, self.target_transform = transform, target_transform
 
     @property
@@ -61,7 +63,11 @@ class _LabelledImages(TensorDataset):
     def batch(self, index: Index) -> tuple[Tensor, ...] | None:
         """As TensorDataset's; None with a transform, which sees one image at a time."""
         plain = self.transform is None and self.target_transform is None
-        return self._rows(index) if plain and type(self).__getitem__ is _LabelledImages.__getitem__ else None
+        return (
+            self._rows(index)
+            if plain and type(self).__getitem__ is _LabelledImages.__getitem__
+            else None
+        )
 
 
 class Digits(_LabelledImages):
@@ -119,7 +125,7 @@ class MNIST(_LabelledImages):
     label, whenever a sample is fetched.
 
     Raises:
-        DataError: a file is missing (says which), damaged or not what it should be, or cannot be downloaded.
+        DataError: a file is missing (says which), damaged, not what it should be, or cannot be fetched.
 
     Source: Y. LeCun, C. Cortes and C. J. C. Burges, The MNIST database of handwritten digits, 1998.
     """
@@ -168,13 +174,18 @@ class MNIST(_LabelledImages):
         label_file = self._find(Path(root), f"{part}-labels-idx1-ubyte", download)
         images, labels = read_idx(image_file), read_idx(label_file)
         if images.ndim != 3 or images.dtype != np.uint8:
-            raise DataError(f"{image_file}: expected uint8 images (N, H, W), got {images.dtype} {images.shape}")
+            raise DataError(
+                f"{image_file}: expected uint8 images (N, H, W), got {images.dtype} {images.shape}"
+            )
         if labels.shape != images.shape[:1] or labels.dtype != np.uint8:
             raise DataError(
-                f"{label_file}: expected a uint8 label for each of the {len(images)} images of {image_file.name}, "
+                f"{label_file}: expected a uint8 label for each of the {len(images)} images of "
+                f"{image_file.name}, "
                 f"got {labels.dtype} {labels.shape}"
             )
-        super().__init__(np.divide(images, 255, dtype=np.float32), labels, transform, target_transform)
+        super().__init__(
+            np.divide(images, 255, dtype=np.float32), labels, transform, target_transform
+        )
 
     @classmethod
     def _find(cls, root: Path, name: str, fetch: bool) -> Path:
