@@ -1,4 +1,4 @@
-"""Names the cffi module and compiles its C files side by side; everything else is in pyproject.toml."""
+"""Names the cffi module and compiles its C files side by side; the rest is in pyproject.toml."""
 
 import os
 import sysconfig
@@ -9,7 +9,7 @@ from setuptools.command.build_ext import build_ext
 
 
 class ParallelBuildExt(build_ext):
-    """setuptools compiles the files of one extension one after the other; they do not depend on each other."""
+    """Compiles the files of an extension at the same time; setuptools takes them one by one."""
 
     def build_extensions(self) -> None:
         compile_serially = self.compiler.compile
@@ -18,14 +18,16 @@ class ParallelBuildExt(build_ext):
             # the kernels of an ISA take longest, so they start first
             ordered = sorted(sources, key=lambda source: "/isa/" not in source)
             with ThreadPoolExecutor(os.cpu_count()) as pool:
-                objects = pool.map(lambda source: compile_serially([source], *args, **kwargs), ordered)
+                objects = pool.map(
+                    lambda source: compile_serially([source], *args, **kwargs), ordered
+                )
                 return [name for names in objects for name in names]
 
         self.compiler.compile = compile_in_parallel
         super().build_extensions()
 
 
-# cffi uses the stable ABI, so that one wheel serves every Python from 3.10 on; free-threaded builds have none
+# cffi uses the stable ABI: one wheel serves every Python from 3.10 on. Free-threaded builds lack it.
 stable_abi = {} if sysconfig.get_config_var("Py_GIL_DISABLED") else {"py_limited_api": "cp310"}
 
 setup(

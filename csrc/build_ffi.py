@@ -1,4 +1,4 @@
-"""Builds the compiled module `tensorgrad._C`: the cdef is sliced from the header, the sources are listed here.
+"""Builds the compiled module `tensorgrad._C`: slices the cdef from the header, lists the sources.
 
 setup.py names `ffibuilder` in cffi_modules; `python csrc/build_ffi.py` prints the cdef for a look.
 """
@@ -22,16 +22,19 @@ def cdef() -> str:
 
 
 def in_project(folder: str, pattern: str) -> list[str]:
-    """Return the files below csrc/`folder`, relative to the project's root, as setuptools demands."""
-    return [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "csrc" / folder).glob(pattern))]
+    """Return the files below csrc/`folder`, relative to the project's root as setuptools wants."""
+    return [
+        path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "csrc" / folder).glob(pattern))
+    ]
 
 
 def compile_flags() -> list[str]:
-    """-O3 and IEEE semantics; errno and traps are not observable here, so their upkeep is switched off.
+    """-O3 and IEEE semantics; errno and traps are not observable, so their upkeep is switched off.
 
-    Python's own flags (such as -O2 -g -fwrapv) stand before these on the command line, so these win.
+    Python's own flags (such as -O2 -g -fwrapv) come earlier on the command line, so these win.
     """
-    flags = "-std=gnu11 -O3 -g0 -fno-math-errno -fno-trapping-math -fno-wrapv -fvisibility=hidden -pthread"
+    flags = "-std=gnu11 -O3 -g0 -fno-math-errno -fno-trapping-math -fno-wrapv"
+    flags += " -fvisibility=hidden -pthread"
     return flags.split() + os.environ.get("TENSORGRAD_CFLAGS", "").split()
 
 
@@ -49,7 +52,9 @@ ffibuilder.set_source(
     sources=[path for folder in SOURCE_FOLDERS for path in in_project(folder, "*.c")],
     depends=["csrc/build_ffi.py", *in_project(".", "**/*.h")],
     include_dirs=["csrc/include"],
-    define_macros=[("TG_BUILD_FLAGS", '"{}"'.format(" ".join(compile_flags()).replace('"', '\\"')))],
+    define_macros=[
+        ("TG_BUILD_FLAGS", '"{}"'.format(" ".join(compile_flags()).replace('"', '\\"')))
+    ],
     extra_compile_args=compile_flags(),
     extra_link_args=link_flags(),
     libraries=["m"],

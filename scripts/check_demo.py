@@ -1,4 +1,4 @@
-"""Checks what the demo printed and drew: `check_demo.py OUTPUT PICTURE ACCURACY`; exit 1 where it falls short."""
+"""Checks what the demo printed and drew: `check_demo.py OUTPUT PICTURE LEAST_ACCURACY`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 output, picture, least = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
-found = re.findall(r"test accuracy\D*([\d.]+) ?%", output.read_text(encoding="utf-8"), re.IGNORECASE)
+found = re.findall(
+    r"test accuracy\D*([\d.]+) ?%", output.read_text(encoding="utf-8"), re.IGNORECASE
+)
 if not found:
     sys.exit("the demo printed no test accuracy")
 if float(found[-1]) < least:

@@ -1,4 +1,7 @@
-"""A first look at an installed tensorgrad: it is whole, it computes, it learns. Run outside the source tree."""
+"""A first look at an installed tensorgrad: it is whole, it computes, it learns.
+
+Run it outside the source tree, whose own package would be imported instead.
+"""
 
 from __future__ import annotations
 

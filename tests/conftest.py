@@ -1,4 +1,4 @@
-"""Settings of the whole suite, and the guard that no test leaves the process other than it found it."""
+"""Settings of the whole suite, and the guard that no test leaks global state."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ GLOBAL_STATE: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
 
 @pytest.fixture(autouse=True)
 def global_state() -> Iterator[None]:
-    """Fails a test that leaks global state, and undoes the leak so that no other test fails with it.
+    """Fails a test that leaks global state, and undoes the leak so that no other fails with it.
 
-    tensorgrad's own random stream starts every test afresh, so that no result depends on the order of tests.
+    tensorgrad's random stream starts every test afresh: no result depends on the order of tests.
     """
     tensorgrad.manual_seed(0)
     before = {name: read() for name, (read, _) in GLOBAL_STATE.items()}

@@ -1,4 +1,4 @@
-"""Every example that a reader may try is run: the Python blocks of the pages, and the examples in docstrings."""
+"""Every example that a reader may try is run: Python blocks of pages, examples in docstrings."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from tensorgrad.autograd import registry
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # ```python starts a block that is run; any other language, or none, is for reading only
-PYTHON_BLOCK = re.compile(r"^(?P<indent> *)```python\n(?P<code>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
+PYTHON_BLOCK = re.compile(
+    r"^(?P<indent> *)```python\n(?P<code>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
+)
 
 
 @pytest.fixture(autouse=True)
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Examples write their files elsewhere, and the ops that they declare are forgotten afterwards."""
+    """Examples write their files elsewhere, and the ops that they declare are forgotten."""
     monkeypatch.chdir(tmp_path)
     before = dict(registry)
     yield
@@ -35,14 +37,16 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_page(page: Path) -> None:
-    """A page's blocks run one after the other and share their names, as a reader would type them."""
+    """A page's blocks run one after the other and share their names, as a reader types them."""
     text = page.read_text(encoding="utf-8")
     names: dict[str, object] = {"__name__": "__main__"}
     for block in PYTHON_BLOCK.finditer(text):
         # empty lines in front make tracebacks show the page's own line numbers
         line = text.count("\n", 0, block.start("code"))
         code = "\n" * line + textwrap.dedent(block["code"])
-        exec(compile(code, str(page), "exec", dont_inherit=True), names)  # not this file's __future__
+        exec(
+            compile(code, str(page), "exec", dont_inherit=True), names
+        )  # not this file's __future__
 
 
 def test_readme_has_examples() -> None:
@@ -50,7 +54,7 @@ def test_readme_has_examples() -> None:
 
 
 class Finder(doctest.DocTestFinder):
-    """Also finds decorated functions, which doctest takes for functions of the decorator's module."""
+    """Also finds decorated functions, which doctest takes for the decorator's module's."""
 
     def _from_module(self, module: ModuleType | None, object: object) -> bool:
         decorated = inspect.isfunction(object) and hasattr(object, "__wrapped__")
@@ -61,10 +65,17 @@ class Finder(doctest.DocTestFinder):
 
 def modules() -> list[ModuleType]:
     names = [info.name for info in pkgutil.walk_packages(tensorgrad.__path__, "tensorgrad.")]
-    return [tensorgrad] + [importlib.import_module(n) for n in names if n.split(".")[-1] not in ("__main__", "_C")]
+    return [tensorgrad] + [
+        importlib.import_module(n) for n in names if n.split(".")[-1] not in ("__main__", "_C")
+    ]
 
 
-EXAMPLES = [test for module in modules() for test in Finder(exclude_empty=True).find(module, globs={}) if test.examples]
+EXAMPLES = [
+    test
+    for module in modules()
+    for test in Finder(exclude_empty=True).find(module, globs={})
+    if test.examples
+]
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
@@ -77,7 +88,9 @@ def test_docstring(example: doctest.DocTest) -> None:
 
 
 PUBLIC_MODULES = [
-    module for module in modules() if not any(part.startswith("_") for part in module.__name__.split("."))
+    module
+    for module in modules()
+    if not any(part.startswith("_") for part in module.__name__.split("."))
 ]
 
 
@@ -85,7 +98,9 @@ PUBLIC_MODULES = [
 def test_public_names_are_documented(module: ModuleType) -> None:
     def is_ours(name: str) -> bool:
         value = getattr(module, name)
-        return (inspect.isclass(value) or inspect.isfunction(value)) and value.__module__.startswith("tensorgrad")
+        return (
+            inspect.isclass(value) or inspect.isfunction(value)
+        ) and value.__module__.startswith("tensorgrad")
 
     public = getattr(module, "__all__", [name for name in vars(module) if not name.startswith("_")])
     assert module.__doc__
