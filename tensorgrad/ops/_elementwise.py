@@ -26,8 +26,8 @@ from tensorgrad._native import (
 )
 from tensorgrad._tensor import Tensor, as_tensor, full_raw, wrap_array
 from tensorgrad.autograd._declare import Case, Op, methods_of, register
-from tensorgrad.autograd._recorded import parameters_of, un_broadcast
 from tensorgrad.autograd._modes import mode
+from tensorgrad.autograd._recorded import parameters_of, un_broadcast
 from tensorgrad.autograd._tape import Node, check_unmodified
 from tensorgrad.dtypes import DTYPES, F32, F64, ITEMSIZES, promote
 from tensorgrad.errors import DTypeError, ShapeError, TensorgradError

@@ -200,7 +200,101 @@ _POWERS: dict[float, Callable[[Tensor], Tensor]] = {
 
 Tensor.__rsub__ = lambda self, other: sub(other, self)
 Tensor.__rtruediv__ = lambda self, other: div(other, self)
+Tensor.__rfloordiv__ = lambda self, other: floor_divide(other, self)
+Tensor.__rmod__ = lambda self, other: remainder(other, self)
 Tensor.__rpow__ = lambda self, other: pow(other, self)
+
+
+@composite(
+    reference=np.floor_divide,
+    cases=cases(low=0.6, high=2.0),
+    differentiable=False,
+    method=("floor_divide", "__floordiv__"),
+)
+def floor_divide(a: Tensor | float, b: Tensor | float, /) -> Tensor:
+    """The largest integer <= a / b. a, b: shapes that broadcast. Returns that shape. No gradient.
+
+    >>> import tensorgrad
+    >>> tensorgrad.floor_divide(tensorgrad.tensor([7.0, -7.0]), 2.0)
+    tensor([ 3., -4.])
+    """
+    x, y = operands(a, b, "floor_divide")
+    if x._code > F64:
+        return wrap_array(np.asarray(np.floor_divide(x._array(), y._array()), order="C"))
+    return ew.floor(div(x.detach(), y.detach()))
+
+
+@composite(
+    reference=np.remainder,
+    cases=tuple(Case(np.array([5.5, -5.5, 7.0]), np.array(b)) for b in (2.0, -2.0)),
+    method=("remainder", "__mod__"),
+)
+def remainder(a: Tensor | float, b: Tensor | float, /) -> Tensor:
+    """a - b * floor(a / b): has the sign of b, as Python's %. a, b: shapes that broadcast.
+
+    >>> import tensorgrad
+    >>> tensorgrad.remainder(tensorgrad.tensor([7.0, -7.0]), 4.0)
+    tensor([3., 1.])
+    """
+    x, y = operands(a, b, "remainder")
+    if x._code > F64:
+        return wrap_array(np.asarray(np.remainder(x._array(), y._array()), order="C"))
+    return x - y * floor_divide(x, y)
+
+
+def _logical(name: str, ufunc: np.ufunc, symbol: str, methods: tuple[str, ...]) -> Any:
+    def combine(a: Tensor, b: Tensor, /) -> Tensor:
+        x, y = operands(a, b, name)
+        if x._code <= F64:
+            raise DTypeError(f"{name}: expected booleans or integers, got {x.dtype}")
+        try:
+            return wrap_array(np.asarray(ufunc(x._array(), y._array()), order="C"))
+        except ValueError:
+            raise ShapeError(
+                f"{name}: expected shapes that broadcast, got {x._shape} and {y._shape}"
+            ) from None
+
+    combine.__name__ = combine.__qualname__ = name
+    combine.__module__ = __name__
+    both = ufunc(np.array([True, False]), np.array([True, True]))
+    combine.__doc__ = f"""a {symbol} b, bit by bit. a, b: bool or integers, shapes that broadcast.
+    Returns that shape.
+
+    >>> import tensorgrad
+    >>> tensorgrad.{name}(tensorgrad.tensor([True, False]), tensorgrad.tensor([True, True]))
+    tensor({np.array2string(both, separator=", ")})
+    """
+    a, b = np.array([True, False, True]), np.array([[True], [False]])
+    return composite(
+        reference=ufunc,
+        cases=(Case(a, b), Case(np.array([6, 3]), np.array(5))),
+        method=methods,
+        differentiable=False,
+    )(combine)
+
+
+bitwise_and = _logical("bitwise_and", np.bitwise_and, "&", ("__and__", "__rand__"))
+bitwise_or = _logical("bitwise_or", np.bitwise_or, "|", ("__or__", "__ror__"))
+bitwise_xor = _logical("bitwise_xor", np.bitwise_xor, "^", ("__xor__", "__rxor__"))
+
+
+@composite(
+    reference=np.invert,
+    cases=(Case(np.array([True, False])), Case(np.array([1, -5]))),
+    method=("__invert__",),
+    differentiable=False,
+)
+def bitwise_invert(x: Tensor, /) -> Tensor:
+    """Every bit of x turned over. x: bool or integers. Returns x's shape.
+
+    >>> import tensorgrad
+    >>> ~tensorgrad.tensor([True, False])
+    tensor([False,  True])
+    """
+    x = as_tensor(x, "bitwise_invert")
+    if x._code <= F64:
+        raise DTypeError(f"bitwise_invert: expected booleans or integers, got {x.dtype}")
+    return wrap_array(np.asarray(np.invert(x._array()), order="C"))
 
 
 # ---- comparisons and choice ----------------------------------------------------------------------
@@ -333,9 +427,14 @@ def _limit(value: Any, x: Tensor) -> Tensor:
 
 __all__ = [
     "add",
+    "bitwise_and",
+    "bitwise_invert",
+    "bitwise_or",
+    "bitwise_xor",
     "clip",
     "div",
     "equal",
+    "floor_divide",
     "greater",
     "greater_equal",
     "less",
@@ -346,6 +445,7 @@ __all__ = [
     "not_equal",
     "pow",
     "pow_tensors",
+    "remainder",
     "sub",
     "where",
 ]
