@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from operator import index as to_int
 from typing import Any
 
-from tensorgrad.errors import ArgumentError, DTypeError, IndexOutOfRangeError
+from tensorgrad.errors import DTypeError, IndexOutOfRangeError
 from tensorgrad.nn._activations import ReLU, Sigmoid, Tanh
 from tensorgrad.nn._layers import Linear
 from tensorgrad.nn._module import Module
@@ -49,7 +49,10 @@ class _List(Module):
 
     def append(self, module: Module) -> Any:
         """Adds a module at the end, named by its position; returns self. Raises DTypeError."""
-        self.add_module(str(len(self)), self._checked(module))
+        position = len(self)
+        while str(position) in vars(self):  # a slice keeps the names of the whole
+            position += 1
+        self.add_module(str(position), self._checked(module))
         return self
 
     def extend(self, modules: Iterable[Module]) -> Any:
@@ -196,14 +199,14 @@ class ModuleDict(Module):
         return [(name, vars(self)[name]) for name in self.keys()]
 
     def pop(self, key: str) -> Module:
-        """Removes the module of that name and returns it. Raises ArgumentError."""
+        """Removes the module of that name and returns it. Raises KeyError."""
         module = self[key]
         delattr(self, key)
         return module
 
     def __getitem__(self, key: str) -> Module:
         if key not in self.keys():
-            raise ArgumentError(f"ModuleDict: expected one of {', '.join(self.keys())}, got {key!r}")
+            raise KeyError(key)
         found: Module = vars(self)[key]
         return found
 

@@ -79,7 +79,7 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         before = self.__dict__.get(name)
-        if before.__class__ is Parameter and not (value is None or isinstance(value, Parameter)):
+        if isinstance(before, Parameter) and not (value is None or isinstance(value, Parameter)):
             raise DTypeError(
                 f"{type(self).__name__}.{name}: expected a Parameter or None in place of a Parameter, got "
                 f"{type(value).__name__}; write to it under no_grad(), or delete it first"
@@ -99,7 +99,7 @@ class Module:
     def _add(self, name: str, value: Any) -> None:
         if not isinstance(name, str) or not name or "." in name:
             raise ArgumentError(f"{type(self).__name__}: expected a name without dots, got {name!r}")
-        if hasattr(self, name) and not isinstance(vars(self).get(name), type(value)):
+        if hasattr(self, name) and not isinstance(vars(self).get(name, 0), (Tensor, Module, type(None))):
             raise ArgumentError(f"{type(self).__name__}: the attribute {name!r} exists already")
         setattr(self, name, value)
 
@@ -362,6 +362,7 @@ class Module:
                 if p._code <= F64 and p._code != code:
                     gradient = p.grad
                     p._adopt(p.astype(DTYPES[code]))  # type: ignore[attr-defined]
+                    p._writable("Module.to")  # a graph that still needs the old values will say so
                     if gradient is not None:
                         p.grad = gradient.astype(DTYPES[code])  # type: ignore[attr-defined]
             for module in self.modules():
