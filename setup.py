@@ -27,7 +27,7 @@ class ParallelBuildExt(build_ext):
         super().build_extensions()
 
 
-# cffi uses the stable ABI: one wheel serves every Python from 3.10 on. Free-threaded builds lack it.
+# cffi uses the stable ABI: one wheel for every Python from 3.10 on. Free-threaded ones have none.
 stable_abi = {} if sysconfig.get_config_var("Py_GIL_DISABLED") else {"py_limited_api": "cp310"}
 
 setup(

@@ -43,10 +43,9 @@ def test_page(page: Path) -> None:
     for block in PYTHON_BLOCK.finditer(text):
         # empty lines in front make tracebacks show the page's own line numbers
         line = text.count("\n", 0, block.start("code"))
-        code = "\n" * line + textwrap.dedent(block["code"])
-        exec(
-            compile(code, str(page), "exec", dont_inherit=True), names
-        )  # not this file's __future__
+        source = "\n" * line + textwrap.dedent(block["code"])
+        code = compile(source, str(page), "exec", dont_inherit=True)  # not this file's __future__
+        exec(code, names)
 
 
 def test_readme_has_examples() -> None:
@@ -57,8 +56,7 @@ class Finder(doctest.DocTestFinder):
     """Also finds decorated functions, which doctest takes for the decorator's module's."""
 
     def _from_module(self, module: ModuleType | None, object: object) -> bool:
-        decorated = inspect.isfunction(object) and hasattr(object, "__wrapped__")
-        if module is not None and decorated:
+        if module is not None and inspect.isfunction(object):
             return object.__module__ == module.__name__
         return super()._from_module(module, object)  # type: ignore[misc]
 
@@ -76,6 +74,12 @@ EXAMPLES = [
     for test in Finder(exclude_empty=True).find(module, globs={})
     if test.examples
 ]
+
+
+def test_examples_of_ops_are_found() -> None:
+    found = {example.docstring for example in EXAMPLES}
+    docstrings = {name: op.function.__doc__ for name, op in registry.items()}
+    assert not [name for name, text in docstrings.items() if ">>>" in text and text not in found]
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
