@@ -62,11 +62,11 @@ def _constant_factor(m: Mismatch) -> str:
     if np.isclose(factor, -1, rtol=1e-6):
         return "wrong sign"
     if np.isclose(factor, 2, rtol=1e-6):
-        return "every element is twice what it should be: a factor of 2, or a contribution added twice"
+        return "every element is twice what it should be: a factor of 2, or something added twice"
     if np.isclose(factor, 0.5, rtol=1e-6):
         return (
-            "every element is half of what it should be: a missing factor of 2, or a contribution "
-            "of an input used twice that is not added"
+            "every element is half of what it should be: a missing factor of 2, or an input used "
+            "twice whose gradients are not added"
         )
     return f"a constant factor: every element is {factor:.6g} times what it should be"
 
@@ -84,8 +84,8 @@ def _structure(m: Mismatch) -> str:
     right = int(np.isclose(m.got, m.expected, rtol=1e-5, atol=1e-7).sum())
     if right:
         return (
-            f"right at {right} of {m.got.size} elements: a wrong branch, a contribution that is not "
-            f"accumulated, or a kink of the function close by"
+            f"right at {right} of {m.got.size} elements: a wrong branch, a contribution that is "
+            f"not accumulated, or a kink of the function close by"
         )
     return "the formula of the derivative, or the values that it saves"
 

@@ -31,16 +31,17 @@ def gradcheck(
     """Compares the gradients that backward gives with central differences
     (f(x + eps) - f(x - eps)) / (2 eps), for every input that requires grad.
 
-    fn: a function of Tensors that returns a Tensor or a sequence of them, of any shapes; its outputs
-    are multiplied by fixed random numbers and added up, so that one backward tests every element.
-    inputs: its arguments; those that require grad must be float64 and must not overlap themselves in
-    memory. eps: the step. atol, rtol: |got - expected| <= atol + rtol * |expected| is accepted; the
-    defaults reject a gradient that is off by 0.01 %. samples: how many elements of each input, chosen
-    at random, are tested; None means all. seed: of the random numbers.
+    fn: a function of Tensors that returns a Tensor or a sequence of them, of any shapes; its
+    outputs are multiplied by fixed random numbers and added up, so that one backward tests every
+    element. inputs: its arguments; those that require grad must be float64 and must not overlap
+    themselves in memory. eps: the step. atol, rtol: |got - expected| <= atol + rtol * |expected|
+    is accepted; the defaults reject a gradient that is off by 0.01 %. samples: how many elements
+    of each input, chosen at random, are tested; None means all. seed: of the random numbers.
 
-    Returns True. Raises CheckError that names the input, the element where the error is largest, what
-    was expected and got, and a likely cause; also if fn writes to its inputs, or gives another result
-    the second time. Raises DTypeError or ArgumentError for inputs that cannot be checked.
+    Returns True. Raises CheckError that names the input, the element where the error is largest,
+    what was expected and got, and a likely cause; also if fn writes to its inputs, or gives
+    another result the second time. Raises DTypeError or ArgumentError for inputs that cannot be
+    checked.
 
     >>> import tensorgrad
     >>> from tensorgrad.testing import gradcheck
@@ -50,10 +51,10 @@ def gradcheck(
     >>> gradcheck(lambda x: x * x.detach(), x)
     Traceback (most recent call last):
         ...
-    tensorgrad.testing.CheckError: gradcheck: gradient of input 0, shape (2,): 2 of 2 \
-elements are wrong, most at (1,): expected 1.91181, got 0.955903 (error 0.956, tolerance 1.92e-05). \
-Likely cause: every element is half of what it should be: a missing factor of 2, or a contribution of \
-an input used twice that is not added
+    tensorgrad.testing.CheckError: gradcheck: gradient of input 0, shape (2,): 2 of 2 elements \
+are wrong, most at (1,): expected 1.91181, got 0.955903 (error 0.956, tolerance 1.92e-05). Likely \
+cause: every element is half of what it should be: a missing factor of 2, or an input used twice \
+whose gradients are not added
     """
     arguments = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     labels = [f"input {i}" for i in range(len(arguments))]
@@ -153,17 +154,15 @@ def _check(
     return True
 
 
-def _message(
-    where: str, label: str, mismatch: Mismatch, positions: Array, excess: Array
-) -> str:
+def _message(where: str, label: str, mismatch: Mismatch, positions: Array, excess: Array) -> str:
     worst = int(np.argmax(np.where(np.isnan(excess), np.inf, excess)))
     index = tuple(int(k) for k in np.unravel_index(positions[worst], mismatch.shape))
     expected, got = mismatch.expected[worst], mismatch.got[worst]
     error = abs(got - expected)
     return (
         f"{where}: gradient of {label}, shape {mismatch.shape}: "
-        f"{np.count_nonzero(~(excess <= 0))} of {len(positions)} elements are wrong, most at {index}: "
-        f"expected {expected:.6g}, got {got:.6g} (error {error:.3g}, "
+        f"{np.count_nonzero(~(excess <= 0))} of {len(positions)} elements are wrong, most at "
+        f"{index}: expected {expected:.6g}, got {got:.6g} (error {error:.3g}, "
         f"tolerance {error - excess[worst]:.3g}). Likely cause: {likely_cause(mismatch)}"
     )
 
@@ -251,9 +250,7 @@ def _by_differences(
         finally:
             memory[index] = value
         with np.errstate(invalid="ignore"):
-            change = [
-                np.sum(w * (a - b)) for w, a, b in zip(weights, above, below, strict=True)
-            ]
+            change = [np.sum(w * (a - b)) for w, a, b in zip(weights, above, below, strict=True)]
         result[k] = sum(change) / step
     return result
 

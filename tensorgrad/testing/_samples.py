@@ -1,4 +1,4 @@
-"""Inputs for the checks: a Case made into arrays, and arrays into tensors of every memory layout."""
+"""Inputs for the checks: a Case made into arrays, arrays into tensors of every memory layout."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _sample(value: Any, case: Case, dtype: np.dtype[Any], rng: np.random.Generat
     for point in case.avoid:
         near = np.abs(numbers - point) < case.margin
         numbers = np.where(near, point + np.where(numbers < point, -1, 1) * case.margin, numbers)
-    return numbers.astype(np.float32).astype(dtype)
+    return np.asarray(numbers, np.float32).astype(dtype)
 
 
 def is_varied(case: Case) -> list[bool]:
