@@ -5,7 +5,7 @@
 
 enum {
     GEMM_FLAGS = TG_TRANS_A | TG_TRANS_B | TG_ACCUMULATE,
-    GEMM_GRAIN = 1 << 17 /* multiply-adds; below this a second thread costs more than it brings */
+    GEMM_GRAIN = 1 << 16 /* multiply-adds for each thread at least: less costs more than it brings */
 };
 
 /* ---- arguments -------------------------------------------------------------------------------------------------- */
@@ -20,87 +20,176 @@ static int matrix_span(int64_t rows, int64_t cols, int64_t ld, int64_t *span) {
     return *span > INT64_MAX / 8 ? TG_BAD_SIZE : TG_OK;
 }
 
-static int check(int dtype, int flags, const tg_gemm_problem *p) {
-    if (!tg_is_dtype(dtype) || flags & ~GEMM_FLAGS) return TG_BAD_ARGUMENT;
+/* Also points a and b at memory where nothing of them is read. */
+static int check(int dtype, tg_gemm_problem *p) {
+    if (!tg_is_dtype(dtype) || p->flags & ~GEMM_FLAGS) return TG_BAD_ARGUMENT;
     if (p->m < 0 || p->n < 0 || p->k < 0) return TG_BAD_SIZE;
-    const int ta = flags & TG_TRANS_A, tb = flags & TG_TRANS_B;
+    const int ta = p->flags & TG_TRANS_A, tb = p->flags & TG_TRANS_B;
     int64_t a_span, b_span, c_span;
     if (matrix_span(ta ? p->k : p->m, ta ? p->m : p->k, p->lda, &a_span) != TG_OK ||
         matrix_span(tb ? p->n : p->k, tb ? p->k : p->n, p->ldb, &b_span) != TG_OK ||
         matrix_span(p->m, p->n, p->ldc, &c_span) != TG_OK)
         return TG_BAD_SIZE;
-    if ((c_span && !p->c) || (c_span && p->k && (!p->a || !p->b))) return TG_BAD_ARGUMENT;
+    if (c_span && (!p->c || (p->k && (!p->a || !p->b)))) return TG_BAD_ARGUMENT;
+    if (p->k == 0) {
+        p->a = p->b = p->c;
+        p->lda = p->ldb = 0;
+    }
     return TG_OK;
 }
 
 /* ---- one product ------------------------------------------------------------------------------------------------ */
 
+/* c is cut into a grid of cells; a cell is a problem of its own. */
 typedef struct {
     const tg_gemm_problem *problem;
-    const tg_gemm_kernels *kernels;
-    size_t itemsize;
-    int by_rows; /* ranges are of c's rows, else of its columns */
+    tg_gemm_fn multiply;
+    int64_t itemsize;
+    int64_t row_parts, column_parts;
+    int64_t row_unit, column_unit; /* cells begin at multiples of these */
     atomic_int status;
-} gemm_call;
+} grid;
 
-static void gemm_range(void *ctx, int64_t begin, int64_t end) {
-    gemm_call *call = ctx;
-    tg_gemm_problem part = *call->problem;
-    const int64_t itemsize = (int64_t)call->itemsize;
-    if (call->by_rows) {
-        part.m = end - begin;
-        part.a = (const char *)part.a + itemsize * begin * (part.flags & TG_TRANS_A ? 1 : part.lda);
-        part.c = (char *)part.c + itemsize * begin * part.ldc;
-    } else {
-        part.n = end - begin;
-        part.b = (const char *)part.b + itemsize * begin * (part.flags & TG_TRANS_B ? part.ldb : 1);
-        part.c = (char *)part.c + itemsize * begin;
-        if (part.bias) part.bias = (const char *)part.bias + itemsize * begin;
+static tg_gemm_fn choose(int dtype, const tg_gemm_problem *p) {
+    const tg_gemm_kernels *kernels = tg_active->gemm[dtype];
+    return p->m == 1 ? kernels->row : p->n == 1 ? kernels->column : kernels->multiply;
+}
+
+/* Where part i of `parts` begins in 0..n, in whole units. */
+static int64_t boundary(int64_t n, int64_t unit, int64_t parts, int64_t i) {
+    const int64_t units = n / unit + (n % unit != 0), share = units / parts, rest = units % parts;
+    const int64_t begin = (share * i + (i < rest ? i : rest)) * unit;
+    return begin < n ? begin : n;
+}
+
+static void multiply_cells(void *ctx, int64_t begin, int64_t end) {
+    grid *g = ctx;
+    const tg_gemm_problem *whole = g->problem;
+    for (int64_t cell = begin; cell < end; cell++) {
+        const int64_t i = cell / g->column_parts, j = cell % g->column_parts;
+        const int64_t row = boundary(whole->m, g->row_unit, g->row_parts, i);
+        const int64_t column = boundary(whole->n, g->column_unit, g->column_parts, j);
+        tg_gemm_problem part = *whole;
+        part.m = boundary(whole->m, g->row_unit, g->row_parts, i + 1) - row;
+        part.n = boundary(whole->n, g->column_unit, g->column_parts, j + 1) - column;
+        if (part.m == 0 || part.n == 0) continue;
+        part.a = (const char *)whole->a + g->itemsize * row * (whole->flags & TG_TRANS_A ? 1 : whole->lda);
+        part.b = (const char *)whole->b + g->itemsize * column * (whole->flags & TG_TRANS_B ? whole->ldb : 1);
+        part.c = (char *)whole->c + g->itemsize * (row * whole->ldc + column);
+        if (whole->bias) part.bias = (const char *)whole->bias + g->itemsize * column;
+        const int status = g->multiply(&part);
+        if (status != TG_OK) atomic_store_explicit(&g->status, status, memory_order_relaxed);
     }
-    const int status = call->kernels->multiply(&part);
-    if (status != TG_OK) atomic_store(&call->status, status);
+}
+
+/* Of the grids with `parts` cells, the one whose cells read least: a row of a is broadcast from where it lies, a column of b is
+ * often copied first and so counts twice. */
+static void shape_grid(grid *g, int64_t parts) {
+    const tg_gemm_problem *p = g->problem;
+    double least = 0;
+    g->row_parts = g->column_parts = 1;
+    for (int64_t columns = 1; columns <= parts; columns++) {
+        const int64_t rows = parts / columns;
+        if (rows * columns != parts || p->m / g->row_unit < rows || p->n / g->column_unit < columns) continue;
+        const double reads = (double)p->m / (double)rows + 2 * (double)p->n / (double)columns;
+        if (least > 0 && reads >= least) continue;
+        least = reads;
+        g->row_parts = rows;
+        g->column_parts = columns;
+    }
+}
+
+/* The arguments have been checked, m and n are positive. */
+static int multiply(int dtype, const tg_gemm_problem *problem) {
+    const tg_gemm_fn kernel = choose(dtype, problem);
+    const double work = (double)problem->m * (double)problem->n * (double)problem->k;
+    if (work < 2 * GEMM_GRAIN) return kernel(problem);
+    const double most = work / GEMM_GRAIN;
+    const int threads = tg_get_num_threads();
+    const int64_t parts = most < threads ? (int64_t)most : threads;
+    if (parts == 1) return kernel(problem);
+    grid g = {.problem = problem, .multiply = kernel, .itemsize = (int64_t)tg_itemsize(dtype), .row_unit = 4};
+    g.column_unit = TG_ALIGNMENT / g.itemsize; /* no cache line of c is written by two threads where rows are aligned */
+    for (int64_t cells = parts; cells > 1 && (cells == parts || g.row_parts * g.column_parts == 1); cells--)
+        shape_grid(&g, cells);
+    if (g.row_parts * g.column_parts <= 1) return kernel(problem);
+    tg_parallel_for(g.row_parts * g.column_parts, 1, multiply_cells, &g);
+    return atomic_load(&g.status);
+}
+
+/* The unary op that an activation is, by its id; none has none. */
+static tg_unary_fn activation_kernel(int dtype, int activation) {
+    static const int ops[] = {
+        [TG_ACTIVATION_tanh] = TG_UNARY_tanh, [TG_ACTIVATION_sigmoid] = TG_UNARY_sigmoid, [TG_ACTIVATION_gelu] = TG_UNARY_gelu,
+        [TG_ACTIVATION_gelu_tanh] = TG_UNARY_gelu_tanh, [TG_ACTIVATION_silu] = TG_UNARY_silu};
+    if (activation == TG_ACTIVATION_none || activation == TG_ACTIVATION_relu) return NULL;
+    return tg_active->unary[dtype]->forward[ops[activation]];
 }
 
 int tg_gemm(int dtype, int flags, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b, int64_t ldb,
             void *c, int64_t ldc, const void *bias, int activation) {
     if (activation < 0 || activation >= TG_ACTIVATION_COUNT) return TG_BAD_ARGUMENT;
-    tg_gemm_problem problem = {flags, 0, m, n, k, a, lda, b, ldb, c, ldc, bias, NULL};
-    const int status = check(dtype, flags, &problem);
-    if (status != TG_OK) return status;
-    if (m == 0 || n == 0) return TG_OK;
-    static const int unary_of[] = {-1, TG_UNARY_relu, TG_UNARY_tanh, TG_UNARY_sigmoid, TG_UNARY_gelu, TG_UNARY_gelu_tanh,
-                                   TG_UNARY_silu};
-    problem.relu = activation == TG_ACTIVATION_relu;
-    if (activation != TG_ACTIVATION_none && !problem.relu)
-        problem.activate = tg_active->unary[dtype]->forward[unary_of[activation]];
-    gemm_call call = {&problem, tg_active->gemm[dtype], tg_itemsize(dtype), n < m, TG_OK};
-    tg_parallel_for(call.by_rows ? m : n, 64, gemm_range, &call);
-    return atomic_load(&call.status);
+    tg_gemm_problem problem = {flags, activation == TG_ACTIVATION_relu, m, n, k, a, lda, b, ldb, c, ldc, bias, NULL};
+    const int status = check(dtype, &problem);
+    if (status != TG_OK || m == 0 || n == 0) return status;
+    problem.activate = activation_kernel(dtype, activation);
+    return multiply(dtype, &problem);
 }
 
 /* ---- a batch ---------------------------------------------------------------------------------------------------- */
 
+typedef struct {
+    const tg_gemm_problem *problem; /* at the first index */
+    const tg_layout *layout;
+    int dtype;
+    int alone; /* each product on one thread */
+    atomic_int status;
+} batch_call;
+
+static void multiply_batch(void *ctx, int64_t begin, int64_t end) {
+    batch_call *call = ctx;
+    const tg_layout *layout = call->layout;
+    const int64_t itemsize = (int64_t)tg_itemsize(call->dtype);
+    const tg_gemm_fn kernel = choose(call->dtype, call->problem);
+    for (int64_t index = begin; index < end; index++) {
+        int64_t rest = index, offset[3] = {0, 0, 0};
+        for (int64_t d = layout->ndim; d-- > 0; rest /= layout->shape[d])
+            for (int operand = 0; operand < 3; operand++)
+                offset[operand] += rest % layout->shape[d] * layout->strides[operand][d];
+        tg_gemm_problem one = *call->problem;
+        one.a = (const char *)one.a + itemsize * offset[0];
+        one.b = (const char *)one.b + itemsize * offset[1];
+        one.c = (char *)one.c + itemsize * offset[2];
+        const int status = call->alone ? kernel(&one) : multiply(call->dtype, &one);
+        if (status != TG_OK) atomic_store_explicit(&call->status, status, memory_order_relaxed);
+    }
+}
+
+/* One b for all of the batch, and matrices a and c that follow upon one another: a single taller product. */
+static int is_one_product(const tg_gemm_problem *p, const tg_layout *batch) {
+    return batch->ndim == 1 && !(p->flags & TG_TRANS_A) && batch->strides[1][0] == 0 && batch->strides[0][0] == p->m * p->lda &&
+           batch->strides[2][0] == p->m * p->ldc;
+}
+
 int tg_gemm_batched(int dtype, int flags, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b, int64_t ldb,
                     void *c, int64_t ldc, const tg_layout *batch) {
-    tg_gemm_problem problem = {flags, 0, m, n, k, a, lda, b, ldb, c, ldc, NULL, NULL};
     if (!batch || batch->ndim < 0 || batch->ndim > TG_MAX_DIMS) return TG_BAD_ARGUMENT;
     int64_t count = 1;
     for (int64_t d = 0; d < batch->ndim; d++)
         if (tg_mul_overflows(count, batch->shape[d], &count)) return TG_BAD_SIZE;
-    const int status = check(dtype, flags, &problem);
-    if (status != TG_OK) return status;
-    if (m == 0 || n == 0) return TG_OK;
-    for (int64_t i = 0; i < count; i++) {
-        int64_t rest = i, offset[3] = {0, 0, 0};
-        for (int64_t d = batch->ndim; d-- > 0; rest /= batch->shape[d])
-            for (int o = 0; o < 3; o++) offset[o] += rest % batch->shape[d] * batch->strides[o][d];
-        const int64_t itemsize = (int64_t)tg_itemsize(dtype);
-        tg_gemm_problem one = problem;
-        one.a = (const char *)a + itemsize * offset[0];
-        one.b = (const char *)b + itemsize * offset[1];
-        one.c = (char *)c + itemsize * offset[2];
-        const int failed = tg_active->gemm[dtype]->multiply(&one);
-        if (failed) return failed;
+    tg_gemm_problem problem = {flags, 0, m, n, k, a, lda, b, ldb, c, ldc, NULL, NULL};
+    const int status = check(dtype, &problem);
+    if (status != TG_OK || m == 0 || n == 0 || count == 0) return status;
+    if (is_one_product(&problem, batch) && !tg_mul_overflows(m, count, &problem.m)) return multiply(dtype, &problem);
+    problem.m = m;
+    batch_call call = {&problem, batch, dtype, 1, TG_OK};
+    const double work = (double)m * (double)n * (double)k;
+    if (work >= 2 * GEMM_GRAIN && count < tg_get_num_threads()) {
+        call.alone = 0;
+        multiply_batch(&call, 0, count);
+    } else {
+        const double grain = GEMM_GRAIN / (work < 1 ? 1 : work);
+        tg_parallel_for(count, grain < 1 ? 1 : (int64_t)grain, multiply_batch, &call);
     }
-    return TG_OK;
+    return atomic_load(&call.status);
 }

@@ -34,8 +34,14 @@ typedef struct {
     tg_unary_fn activate; /* any other activation, or NULL */
 } tg_gemm_problem;
 
+typedef int (*tg_gemm_fn)(const tg_gemm_problem *problem); /* TG_OK or TG_NO_MEMORY */
+
+/* A problem may be cut into parts along m and n, and the parts computed by the same function, without changing a bit; so which
+ * one is chosen for the whole problem. */
 typedef struct {
-    int (*multiply)(const tg_gemm_problem *problem); /* TG_OK or TG_NO_MEMORY */
+    tg_gemm_fn multiply;
+    tg_gemm_fn row;    /* m == 1 */
+    tg_gemm_fn column; /* n == 1, m != 1 */
 } tg_gemm_kernels;
 
 #endif

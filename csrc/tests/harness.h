@@ -15,7 +15,8 @@
     TEST(cpu)                                                                                                                  \
     TEST(threads)                                                                                                              \
     TEST(memory)                                                                                                               \
-    TEST(tables)
+    TEST(tables)                                                                                                               \
+    TEST(gemm)
 
 /* Counts a failure and goes on; prints the first ten of a test. Callable from any thread. */
 #define CHECK(condition) ((condition) ? (void)0 : test_failed(__FILE__, __LINE__, "%s", #condition))

@@ -1,0 +1,164 @@
+/* gemm_tile.h: the micro-kernels of matrix multiplication; included once per element type.
+ *
+ * A tile is `rows` x `vectors` accumulators that stay in registers over one block of k. Every element of c is one chain of
+ * multiply-adds in rising k per block, started from zero, and the block's sum is then added to c: the same chain in every tile
+ * shape and in every lane, so that neither the tiling nor the split over threads changes a bit.
+ */
+
+#define gemm_finish FN(gemm_finish)
+#define gemm_tile_fn FN(gemm_tile_fn)
+
+/* What becomes of a finished block of sums. */
+typedef struct {
+    int add;          /* c += sums, else c = sums */
+    int relu;         /* then max(c, 0) */
+    const real *bias; /* (columns of the tile) added before relu, or NULL */
+    int64_t columns;  /* of the tile that exist: only the last vector may be cut */
+} gemm_finish;
+
+/* a[i * a_row + k * a_step] is row i at step k, b + k * b_step the row of b: rows x vectors * LANES products are summed over
+ * `steps`. packed: (steps, vectors * LANES), receives the rows of b, or NULL. c: (rows, finish->columns) with step ldc. */
+typedef void (*gemm_tile_fn)(int64_t steps, const real *a, int64_t a_row, int64_t a_step, const real *b, int64_t b_step,
+                             real *packed, real *c, int64_t ldc, const gemm_finish *finish);
+
+#if TG_VECTOR_BYTES == 64 || defined(__aarch64__)
+#define GEMM_MAX_VECTORS 4
+#define GEMM_TILES(TILE)                                                                                                       \
+    TILE(1, 1) TILE(1, 2) TILE(1, 3) TILE(1, 4) TILE(1, 5) TILE(1, 6) TILE(1, 7) TILE(1, 8) TILE(1, 9) TILE(1, 10)             \
+    TILE(1, 11) TILE(1, 12) TILE(1, 13) TILE(1, 14)                                                                            \
+    TILE(2, 1) TILE(2, 2) TILE(2, 3) TILE(2, 4) TILE(2, 5) TILE(2, 6) TILE(2, 7) TILE(2, 8) TILE(2, 9) TILE(2, 10)             \
+    TILE(2, 11) TILE(2, 12)                                                                                                    \
+    TILE(3, 1) TILE(3, 2) TILE(3, 3) TILE(3, 4) TILE(3, 5) TILE(3, 6) TILE(3, 7) TILE(3, 8)                                    \
+    TILE(4, 1) TILE(4, 2) TILE(4, 3) TILE(4, 4) TILE(4, 5) TILE(4, 6)
+#define GEMM_MAX_ROWS(vectors) ((vectors) == 4 ? 6 : (vectors) == 3 ? 8 : (vectors) == 2 ? 12 : 14)
+#elif TG_VECTOR_BYTES == 32
+#define GEMM_MAX_VECTORS 2
+#define GEMM_TILES(TILE)                                                                                                       \
+    TILE(1, 1) TILE(1, 2) TILE(1, 3) TILE(1, 4) TILE(1, 5) TILE(1, 6) TILE(1, 7) TILE(1, 8) TILE(1, 9) TILE(1, 10)             \
+    TILE(2, 1) TILE(2, 2) TILE(2, 3) TILE(2, 4) TILE(2, 5) TILE(2, 6)
+#define GEMM_MAX_ROWS(vectors) ((vectors) == 2 ? 6 : 10)
+#else
+#define GEMM_MAX_VECTORS 2
+#define GEMM_TILES(TILE)                                                                                                       \
+    TILE(1, 1) TILE(1, 2) TILE(1, 3) TILE(1, 4) TILE(1, 5) TILE(1, 6)                                                          \
+    TILE(2, 1) TILE(2, 2) TILE(2, 3) TILE(2, 4)
+#define GEMM_MAX_ROWS(vectors) ((vectors) == 2 ? 4 : 6)
+#endif
+
+#if defined(__x86_64__)
+#define GEMM_IN_REGISTER(v) __asm__("" : "+v"(v)) /* one load per broadcast, not one per multiply-add */
+#define GEMM_OPAQUE(x) __asm__("" : "+r"(x))      /* no induction variable for each row */
+#else
+#define GEMM_IN_REGISTER(v) (void)(v)
+#define GEMM_OPAQUE(x) (void)(x)
+#endif
+
+/* One step: sums += column of a times row of b. */
+TG_INLINE void FN(gemm_step)(const int vectors, const int rows, const int keep, const char *a, const int64_t *odd, const real *b,
+                             real *packed, vec *sums) {
+    vec row[GEMM_MAX_VECTORS];
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; v++) {
+        row[v] = v_load(b + v * LANES);
+        if (keep) v_store(packed + v * LANES, row[v]);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++) {
+        /* i is an odd multiple shifted left, which an address can express */
+        const int shift = i ? __builtin_ctz((unsigned)i) : 0;
+        const int64_t offset = i ? odd[(i >> shift) / 2] * (1 << shift) : 0;
+        vec x = *(const real *)(a + offset) - (vec){0};
+        if (vectors > 1) GEMM_IN_REGISTER(x);
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) sums[i * vectors + v] += x * row[v];
+    }
+}
+
+/* The columns do not fill the vectors: from a copy of the sums, (rows, vectors * LANES). */
+static __attribute__((noinline)) void FN(gemm_store_cut)(int rows, int vectors, const vec *sums, real *c, int64_t ldc,
+                                                         const gemm_finish *finish) {
+    for (int i = 0; i < rows; i++, c += ldc, sums += vectors)
+        for (int v = 0; v < vectors; v++) {
+            const int64_t at = v * LANES, left = finish->columns - at;
+            vec sum = sums[v];
+            if (finish->add) sum = v_load_upto(c + at, left) + sum;
+            if (finish->bias) sum += v_load_upto(finish->bias + at, left);
+            if (finish->relu) sum = v_select(sum < v_set(0), v_set(0), sum);
+            v_store_upto(c + at, sum, left);
+        }
+}
+
+TG_INLINE void FN(gemm_store)(const int vectors, const int rows, vec *sums, real *c, int64_t ldc, const gemm_finish *finish) {
+    if (__builtin_expect(finish->columns < vectors * LANES, 0)) {
+        vec copy[GEMM_MAX_VECTORS * 14];
+#pragma GCC unroll 32
+        for (int i = 0; i < rows * vectors; i++) copy[i] = sums[i];
+        FN(gemm_store_cut)(rows, vectors, copy, c, ldc, finish);
+        return;
+    }
+    real *p = c;
+    if (finish->add) {
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++, p += ldc) {
+            GEMM_OPAQUE(p);
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++) sums[i * vectors + v] = v_load(p + v * LANES) + sums[i * vectors + v];
+        }
+    }
+    if (finish->bias) {
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) {
+            const vec bias = v_load(finish->bias + v * LANES);
+#pragma GCC unroll 16
+            for (int i = 0; i < rows; i++) sums[i * vectors + v] += bias;
+        }
+    }
+    if (finish->relu) {
+#pragma GCC unroll 32
+        for (int i = 0; i < rows * vectors; i++) sums[i] = v_select(sums[i] < v_set(0), v_set(0), sums[i]);
+    }
+    p = c;
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++, p += ldc) {
+        GEMM_OPAQUE(p);
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) v_store(p + v * LANES, sums[i * vectors + v]);
+    }
+}
+
+TG_INLINE void FN(gemm_tile)(const int vectors, const int rows, int64_t steps, const real *a, int64_t a_row, int64_t a_step,
+                             const real *b, int64_t b_step, real *packed, real *c, int64_t ldc, const gemm_finish *finish) {
+    vec sums[GEMM_MAX_VECTORS * 14];
+    int64_t odd[7];
+    const char *at = (const char *)a;
+#pragma GCC unroll 8
+    for (int i = 0; 2 * i + 1 < rows; i++) {
+        odd[i] = (2 * i + 1) * a_row * (int64_t)sizeof(real);
+        GEMM_OPAQUE(odd[i]);
+    }
+#pragma GCC unroll 32
+    for (int i = 0; i < rows * vectors; i++) sums[i] = (vec){0};
+    const int64_t a_bytes = a_step * (int64_t)sizeof(real);
+    if (rows == GEMM_MAX_ROWS(vectors) && packed) {
+        for (int64_t k = 0; k < steps; k++, at += a_bytes, b += b_step, packed += vectors * LANES)
+            FN(gemm_step)(vectors, rows, 1, at, odd, b, packed, sums);
+    } else {
+        for (int64_t k = 0; k < steps; k++, at += a_bytes, b += b_step)
+            FN(gemm_step)(vectors, rows, 0, at, odd, b, NULL, sums);
+    }
+    FN(gemm_store)(vectors, rows, sums, c, ldc, finish);
+}
+
+#define TG_DEFINE_TILE(vectors, rows)                                                                                          \
+    static void FN(gemm_tile_##vectors##_##rows)(int64_t steps, const real *a, int64_t a_row, int64_t a_step, const real *b,   \
+                                                 int64_t b_step, real *packed, real *c, int64_t ldc,                           \
+                                                 const gemm_finish *finish) {                                                  \
+        FN(gemm_tile)(vectors, rows, steps, a, a_row, a_step, b, b_step, packed, c, ldc, finish);                              \
+    }
+GEMM_TILES(TG_DEFINE_TILE)
+
+#define TG_TILE_ENTRY(vectors, rows) [vectors][rows] = FN(gemm_tile_##vectors##_##rows),
+static const gemm_tile_fn FN(gemm_tiles)[GEMM_MAX_VECTORS + 1][15] = {GEMM_TILES(TG_TILE_ENTRY)};
+
+#undef TG_DEFINE_TILE
+#undef TG_TILE_ENTRY
