@@ -11,7 +11,8 @@ from tensorgrad._tensor import Tensor, as_tensor, wrap_array
 from tensorgrad.autograd import Case, op
 from tensorgrad.errors import ArgumentError, DTypeError, ShapeError
 from tensorgrad.ops import losses
-from tensorgrad.ops.arithmetic import clip, maximum, where
+from tensorgrad.ops.arithmetic import maximum
+from tensorgrad.ops.comparisons import clip, where
 from tensorgrad.ops.elementwise import abs, exp, log, softplus, square
 from tensorgrad.ops.shaping import moveaxis
 

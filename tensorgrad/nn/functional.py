@@ -19,7 +19,7 @@ from tensorgrad.nn._loss_functions import (
     smooth_l1_loss,
 )
 from tensorgrad.ops import elementwise, indexing, losses, shaping
-from tensorgrad.ops.arithmetic import where
+from tensorgrad.ops.comparisons import where
 from tensorgrad.ops.elementwise import elu, leaky_relu, relu, sigmoid, silu, tanh
 from tensorgrad.ops.matrix import linear
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from tensorgrad._tensor import Tensor
 from tensorgrad.autograd import no_grad
 from tensorgrad.errors import ArgumentError, GradientError, ShapeError
-from tensorgrad.ops.arithmetic import clip
+from tensorgrad.ops.comparisons import clip
 from tensorgrad.ops.multi import scale_all, total_norm_squared
 from tensorgrad.ops.shaping import concat, reshape
 

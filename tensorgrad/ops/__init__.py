@@ -6,6 +6,7 @@ from tensorgrad._tensor import Tensor
 from tensorgrad.autograd import composite, op, registry
 from tensorgrad.ops import (
     arithmetic,
+    comparisons,
     creation,
     elementwise,
     indexing,
@@ -17,6 +18,7 @@ from tensorgrad.ops import (
 )
 from tensorgrad.ops._elementwise import binary, unary
 from tensorgrad.ops.arithmetic import *
+from tensorgrad.ops.comparisons import *
 from tensorgrad.ops.creation import *
 from tensorgrad.ops.elementwise import *
 from tensorgrad.ops.indexing import *
@@ -30,5 +32,15 @@ for _declared in registry.values():
         setattr(Tensor, _method, _declared.function)
 
 __all__ = ["binary", "composite", "op", "unary"]
-for _family in (arithmetic, creation, elementwise, indexing, losses, matrix, reductions, shaping):
+for _family in (
+    arithmetic,
+    comparisons,
+    creation,
+    elementwise,
+    indexing,
+    losses,
+    matrix,
+    reductions,
+    shaping,
+):
     __all__ += _family.__all__

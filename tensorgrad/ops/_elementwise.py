@@ -163,7 +163,7 @@ def unary(
                 kernel="C",
                 differentiable=saves is not None,
                 methods=methods_of(name, method),
-                tags={"integers"} if integers == "numpy" else (),
+                tags=("integers",) if integers == "numpy" else (),
             )
         )
         return call  # type: ignore[return-value]
@@ -413,7 +413,7 @@ def binary(
                 kernel="C",
                 differentiable=True,
                 methods=methods_of(name, method),
-                tags={"integers"} if integers == "numpy" else (),
+                tags=("integers",) if integers == "numpy" else (),
             )
         )
         return call  # type: ignore[return-value]

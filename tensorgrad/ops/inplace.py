@@ -66,8 +66,8 @@ def _in_place(name: str) -> Callable[[Tensor, Any], Tensor]:
 
     write.__name__ = write.__qualname__ = f"{name}_"
     write.__doc__ = (
-        f"`{name}` in place: self becomes {name}(self, other), which must have its shape and dtype. "
-        f"Returns self."
+        f"`{name}` in place: self becomes {name}(self, other), which must have its shape and "
+        f"dtype. Returns self."
     )
     return write
 

@@ -14,7 +14,7 @@ from tensorgrad._tensor import Tensor, copy_raw, empty_raw, view, wrap_array
 from tensorgrad.autograd import Case, composite, is_grad_enabled, op
 from tensorgrad.dtypes import F64, INT64, float32
 from tensorgrad.errors import ShapeError
-from tensorgrad.ops.arithmetic import where
+from tensorgrad.ops.comparisons import where
 from tensorgrad.ops.shaping import broadcast_to, reshape
 from tensorgrad.shapes import (
     Shape,
