@@ -1,34 +1,168 @@
-/* Entry points of the reduction family: check the arguments, split the work, call the active table. */
+/* Entry points of the reduction family: check the arguments, cut the work into blocks, call the active table.
+ *
+ * x is (outer, n, inner). n is cut into `blocks` pieces of `length` and inner into `tiles` of `width`, all from the shapes alone:
+ * every (o, block, tile) is an independent unit, whichever thread takes it. With more than one block the units' results form an
+ * array (outer, blocks, inner) that is reduced in turn.
+ */
 #include "../kernels/table.h"
 
-int tg_reduce(int op, int dtype, int64_t outer, int64_t n, int64_t inner, const void *x, void *y) {
-    int64_t total;
-    if (op < 0 || op >= TG_REDUCE_COUNT || !tg_is_dtype(dtype)) return TG_BAD_ARGUMENT;
-    if (tg_mul_overflows(outer, n, &total) || tg_mul_overflows(total, inner, &total)) return TG_BAD_SIZE;
-    if (tg_mul_overflows(outer, inner, &total)) return TG_BAD_SIZE;
-    if (total == 0) return TG_OK;
-    if (!y || (n > 0 && !x)) return TG_BAD_ARGUMENT;
-    const tg_reduce_kernels *kernels = tg_active->reduce[dtype];
-    const size_t itemsize = tg_itemsize(dtype);
-    if (inner == 1) {
-        kernels->rows[op](outer, n, x, y);
-    } else {
-        for (int64_t o = 0; o < outer; o++)
-            kernels->columns[op](n, inner, inner, (const char *)x + (size_t)(o * n * inner) * itemsize,
-                                 (char *)y + (size_t)(o * inner) * itemsize);
+enum {
+    BLOCK_ELEMENTS = 1 << 15, /* of a unit, about: enough to hide its start, few enough to stay in the L2 cache */
+    LEAST_ROWS = 64,          /* of a block: bounds the partial results to 1/64 of the input */
+    MOST_WIDTH = 1 << 10,
+    THREAD_ELEMENTS = 1 << 16 /* a thread's share at least: below this a second one costs more than it brings */
+};
+
+typedef struct {
+    int64_t n, inner, length, blocks, width, tiles, unit; /* unit: elements in one, for the grain */
+} cut;
+
+static int64_t divide_up(int64_t a, int64_t b) { return a / b + (a % b != 0); }
+
+static cut cut_work(int64_t n, int64_t inner) {
+    cut c = {.n = n, .inner = inner};
+    c.width = inner < MOST_WIDTH ? inner : MOST_WIDTH;
+    c.tiles = divide_up(inner, c.width);
+    c.length = BLOCK_ELEMENTS / c.width > LEAST_ROWS ? BLOCK_ELEMENTS / c.width : LEAST_ROWS;
+    c.blocks = n > 2 * c.length ? divide_up(n, c.length) : 1;
+    if (c.blocks == 1) c.length = n;
+    c.unit = c.length * c.width;
+    return c;
+}
+
+static int64_t unit_grain(const cut *c) { return c->unit > 0 ? divide_up(THREAD_ELEMENTS, c->unit) : THREAD_ELEMENTS; }
+
+/* Where a unit's elements begin in x and its results in y, both counted in elements. */
+typedef struct {
+    int64_t length, width, x, y;
+} place;
+
+static place unit_place(const cut *c, int64_t unit) {
+    const int64_t tile = unit % c->tiles, block = unit / c->tiles % c->blocks, o = unit / c->tiles / c->blocks;
+    const int64_t row = block * c->length, column = tile * c->width;
+    return (place){c->n - row < c->length ? c->n - row : c->length, c->inner - column < c->width ? c->inner - column : c->width,
+                   (o * c->n + row) * c->inner + column, (o * c->blocks + block) * c->inner + column};
+}
+
+/* x: (outer, n, inner), y: (outer, blocks, inner) */
+typedef struct {
+    cut cut;
+    tg_reduce_rows_fn rows;
+    tg_reduce_columns_fn columns;
+    tg_argreduce_rows_fn arg_rows;
+    tg_argreduce_columns_fn arg_columns;
+    int64_t itemsize;
+    const char *x;
+    char *y;
+    int64_t *positions; /* of argreduce, in the place of y */
+} reduce_call;
+
+static void reduce_range(void *ctx, int64_t begin, int64_t end) {
+    const reduce_call *c = ctx;
+    if (c->cut.inner == 1 && c->cut.blocks == 1) { /* whole rows: one call for all of them */
+        c->rows(end - begin, c->cut.n, c->x + begin * c->cut.n * c->itemsize, c->y + begin * c->itemsize);
+        return;
     }
-    if (op == TG_REDUCE_mean) kernels->divide(outer * inner, y, (double)n);
+    for (int64_t unit = begin; unit < end; unit++) {
+        const place p = unit_place(&c->cut, unit);
+        const char *x = c->x + p.x * c->itemsize;
+        char *y = c->y + p.y * c->itemsize;
+        if (c->cut.inner == 1)
+            c->rows(1, p.length, x, y);
+        else
+            c->columns(p.length, p.width, c->cut.inner, x, y);
+    }
+}
+
+static const int combining_op[TG_REDUCE_COUNT] = {
+#define COMBINING(name, map, combine, identity, again) TG_REDUCE_##again,
+    TG_REDUCE_OPS(COMBINING)};
+
+/* slot: of the scratch buffer for partial results; each level of blocks takes the one that the level before it does not read */
+static int reduce(int op, int dtype, int64_t outer, int64_t n, int64_t inner, const void *x, void *y, int slot) {
+    const int64_t itemsize = (int64_t)tg_itemsize(dtype);
+    const tg_reduce_kernels *kernels = tg_active->reduce[dtype];
+    reduce_call call = {.cut = cut_work(n, inner), .rows = kernels->rows[op], .columns = kernels->columns[op],
+                        .itemsize = itemsize, .x = x, .y = y};
+    if (call.cut.blocks > 1) {
+        call.y = tg_scratch(slot, (size_t)(outer * call.cut.blocks * inner * itemsize));
+        if (!call.y) return TG_NO_MEMORY;
+    }
+    tg_parallel_for(outer * call.cut.blocks * call.cut.tiles, unit_grain(&call.cut), reduce_range, &call);
+    if (call.cut.blocks == 1) return TG_OK;
+    return reduce(combining_op[op], dtype, outer, call.cut.blocks, inner, call.y, y, !slot);
+}
+
+/* What both entry points demand of their sizes. *outputs: outer * inner */
+static int check_sizes(int dtype, int64_t outer, int64_t n, int64_t inner, int64_t *outputs) {
+    int64_t bytes;
+    if (tg_mul_overflows(outer, inner, outputs) || tg_mul_overflows(*outputs, (int64_t)sizeof(int64_t), &bytes)) return TG_BAD_SIZE;
+    if (tg_mul_overflows(*outputs, n, &bytes) || tg_mul_overflows(bytes, (int64_t)tg_itemsize(dtype), &bytes)) return TG_BAD_SIZE;
     return TG_OK;
 }
 
+int tg_reduce(int op, int dtype, int64_t outer, int64_t n, int64_t inner, const void *x, void *y) {
+    int64_t outputs;
+    if (op < 0 || op >= TG_REDUCE_COUNT || !tg_is_dtype(dtype)) return TG_BAD_ARGUMENT;
+    int status = check_sizes(dtype, outer, n, inner, &outputs);
+    if (status != TG_OK || outputs == 0) return status;
+    if (!y || (n > 0 && !x)) return TG_BAD_ARGUMENT;
+    status = reduce(op, dtype, outer, n, inner, x, y, 0);
+    if (status == TG_OK && op == TG_REDUCE_mean) tg_active->reduce[dtype]->divide(outputs, y, (double)n);
+    return status;
+}
+
+static void argreduce_range(void *ctx, int64_t begin, int64_t end) {
+    const reduce_call *c = ctx;
+    if (c->cut.inner == 1 && c->cut.blocks == 1) {
+        c->arg_rows(end - begin, c->cut.n, c->x + begin * c->cut.n * c->itemsize, c->positions + begin);
+        return;
+    }
+    for (int64_t unit = begin; unit < end; unit++) {
+        const place p = unit_place(&c->cut, unit);
+        const char *x = c->x + p.x * c->itemsize;
+        if (c->cut.inner == 1)
+            c->arg_rows(1, p.length, x, c->positions + p.y);
+        else
+            c->arg_columns(p.length, p.width, c->cut.inner, x, c->positions + p.y);
+    }
+}
+
+static double element(int dtype, const void *array, int64_t i) {
+    return dtype == TG_F32 ? (double)((const float *)array)[i] : ((const double *)array)[i];
+}
+
+/* Whether a value met later takes the place of best. */
+static int beats(int op, double x, double best) {
+    if (best != best) return 0;
+    return x != x || (op == TG_ARGREDUCE_argmax ? x > best : x < best);
+}
+
 int tg_argreduce(int op, int dtype, int64_t outer, int64_t n, int64_t inner, const void *x, int64_t *y) {
-    int64_t total;
+    int64_t outputs;
     if (op < 0 || op >= TG_ARGREDUCE_COUNT || !tg_is_dtype(dtype)) return TG_BAD_ARGUMENT;
-    if (tg_mul_overflows(outer, n, &total) || tg_mul_overflows(total, inner, &total)) return TG_BAD_SIZE;
+    const int status = check_sizes(dtype, outer, n, inner, &outputs);
+    if (status != TG_OK) return status;
     if (n < 1) return TG_BAD_SIZE;
-    if (total == 0) return TG_OK;
+    if (outputs == 0) return TG_OK;
     if (!x || !y) return TG_BAD_ARGUMENT;
-    for (int64_t o = 0; o < outer; o++)
-        tg_active->reduce[dtype]->arg[op](n, inner, inner, (const char *)x + (size_t)(o * n * inner) * tg_itemsize(dtype), y + o * inner);
+    const tg_reduce_kernels *kernels = tg_active->reduce[dtype];
+    reduce_call call = {.cut = cut_work(n, inner), .arg_rows = kernels->arg_rows[op], .arg_columns = kernels->arg_columns[op],
+                        .itemsize = (int64_t)tg_itemsize(dtype), .x = x, .positions = y};
+    const cut *c = &call.cut;
+    if (c->blocks > 1) {
+        call.positions = tg_scratch(0, (size_t)(outputs * c->blocks) * sizeof(int64_t)); /* (outer, blocks, inner) */
+        if (!call.positions) return TG_NO_MEMORY;
+    }
+    tg_parallel_for(outer * c->blocks * c->tiles, unit_grain(c), argreduce_range, &call);
+    for (int64_t k = 0; c->blocks > 1 && k < outputs; k++) {
+        const int64_t o = k / inner, i = k % inner;
+        double best = 0;
+        for (int64_t b = 0; b < c->blocks; b++) {
+            const int64_t at = call.positions[(o * c->blocks + b) * inner + i] + b * c->length;
+            const double value = element(dtype, x, (o * n + at) * inner + i);
+            if (b == 0 || beats(op, value, best)) best = value, y[k] = at;
+        }
+    }
     return TG_OK;
 }

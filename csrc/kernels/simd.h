@@ -51,6 +51,10 @@ typedef double vec_unaligned_f64 __attribute__((vector_size(TG_VECTOR_BYTES), ma
 #define v_reduce_add TG_CAT(v_reduce_add_, TG_SUFFIX)
 #define v_reduce_max TG_CAT(v_reduce_max_, TG_SUFFIX)
 #define v_reduce_min TG_CAT(v_reduce_min_, TG_SUFFIX)
+#define v_exchange TG_CAT(v_exchange_, TG_SUFFIX)
+#define v_transpose TG_CAT(v_transpose_, TG_SUFFIX)
+#define v_lane_index TG_CAT(v_lane_index_, TG_SUFFIX)
+#define v_load_fill TG_CAT(v_load_fill_, TG_SUFFIX)
 
 #define v_exp TG_CAT(v_exp_, TG_SUFFIX)
 #define v_exp2 TG_CAT(v_exp2_, TG_SUFFIX)
