@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import http.client
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -41,6 +37,9 @@ def download(
     Raises:
         DataError: no mirror gave the file; says what each of them did.
     """
+    import http.client  # here, since these take longer to import than all of tensorgrad
+    import urllib.error
+
     path = Path(folder) / remote.name
     path.parent.mkdir(parents=True, exist_ok=True)
     failures = []
@@ -67,6 +66,9 @@ def download(
 
 
 def _fetch(url: str, path: Path, remote: RemoteFile, timeout: float) -> None:
+    import hashlib
+    import urllib.request
+
     digest = hashlib.sha256()
     with (
         urllib.request.urlopen(url, timeout=timeout) as response,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from types import TracebackType
@@ -63,6 +62,8 @@ class Progress:
 
     def draw(self, label: str, detail: str = "") -> None:
         """Rewrite the line: label, bar, percentage, detail, rate, time left; cut to the width."""
+        import shutil  # here, since it brings in every compression library
+
         now = time.perf_counter()
         rate = self.done / max(now - self._start, 1e-9)
         fraction = min(self.done / max(self.total, 1), 1.0)

@@ -141,7 +141,7 @@ class WeightedRandomSampler(Sampler):
     def order(self) -> Array:
         """New draws, (num_samples,) int64."""
         ends = np.cumsum(self.weights)
-        # side="right" steps over weights of 0; a product that rounds up to the total is the last one's.
+        # side="right" steps over weights of 0; a product may round up to the total.
         drawn = np.searchsorted(
             ends, uniform(self.num_samples, self.generator) * ends[-1], side="right"
         )

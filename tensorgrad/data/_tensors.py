@@ -34,7 +34,7 @@ def stack(arrays: list[Array]) -> Tensor:
 
 
 def rows(tensor: Tensor, index: Index) -> Tensor:
-    """Samples of `tensor`, (N, ...): a slice shares its memory; numbers are gathered in one call."""
+    """Samples of `tensor`, (N, ...): a slice shares memory, numbers are gathered in one call."""
     if isinstance(index, slice):
         start, stop, _ = index.indices(tensor.shape[0])
         strides = tensor.strides

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import importlib.resources
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -95,6 +94,8 @@ class Digits(_LabelledImages):
         transform: Transform | None = None,
         target_transform: TargetTransform | None = None,
     ) -> None:
+        import importlib.resources  # here, since it takes longer to import than this package
+
         file = importlib.resources.files("tensorgrad.data") / "_digits" / "digits.csv.gz"
         lines = gzip.decompress(file.read_bytes()).decode("ascii").splitlines()
         table = np.loadtxt(lines, dtype=np.uint8, delimiter=",")  # (1797, 65)
@@ -125,7 +126,7 @@ class MNIST(_LabelledImages):
     label, whenever a sample is fetched.
 
     Raises:
-        DataError: a file is missing (says which), damaged, not what it should be, or cannot be fetched.
+        DataError: a file is missing (says which), damaged or wrong, or cannot be fetched.
 
     Source: Y. LeCun, C. Cortes and C. J. C. Burges, The MNIST database of handwritten digits, 1998.
     """

@@ -34,7 +34,7 @@ def draw(
     evaluation: Evaluation,
     images: np.ndarray[Any, Any],
 ) -> None:
-    """Write the picture, in the format of its name. images: (N, H, W), those that were evaluated."""
+    """Write the picture, in the format of its name. images: (N, H, W), those evaluated."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
