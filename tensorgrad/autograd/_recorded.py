@@ -98,7 +98,7 @@ def parameters_of(function: Any) -> list[Parameter]:
     return [
         Parameter(
             name,
-            str(function.__annotations__.get(name, "")),
+            str(function.__annotations__.get(name, "")).strip("'\""),
             "positional"
             if i < code.co_posonlyargcount
             else "either"
