@@ -85,6 +85,15 @@ class Parameter:
         return self.name + (f": {self.annotation}" if self.annotation else "")
 
 
+def _written(annotation: Any) -> str:
+    """An annotation as the source has it, whether or not it was evaluated."""
+    if isinstance(annotation, str):
+        return annotation.strip("'\"")
+    if isinstance(annotation, type):
+        return annotation.__name__
+    return str(annotation).removeprefix("tensorgrad._tensor.")
+
+
 def parameters_of(function: Any) -> list[Parameter]:
     """The parameters of a Python function. Raises ValueError if it takes *args or **kwargs."""
     code = function.__code__
@@ -98,7 +107,7 @@ def parameters_of(function: Any) -> list[Parameter]:
     return [
         Parameter(
             name,
-            str(function.__annotations__.get(name, "")).strip("'\""),
+            _written(function.__annotations__.get(name, "")),
             "positional"
             if i < code.co_posonlyargcount
             else "either"

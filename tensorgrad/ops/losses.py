@@ -174,6 +174,16 @@ def class_indices(labels: Tensor, where: str) -> Tensor:
     return labels if labels._strides is None else copy_raw(labels)
 
 
+def class_weights(weight: Tensor | None, x: Tensor) -> Tensor | None:
+    """Weights as the kernel reads them: contiguous, of the logits' dtype."""
+    if weight is None:
+        return None
+    weight = weight.detach()
+    if weight._code != x._code:
+        weight = weight.astype(x.dtype)
+    return weight if weight._strides is None else copy_raw(weight)
+
+
 def check_classes(labels: Tensor, classes: int, ignore_index: int, where: str) -> None:
     """Raises IndexOutOfRangeError, naming the first label that is no class."""
     array = labels._array().reshape(-1)
@@ -225,6 +235,9 @@ def _gradient(
         gy = expand_dims(gy, -1) if reduction == "none" else gy
         return gy * (softmax(x) * t.sum(-1, keepdims=True) - t), None, None
     rows, classes = x._shape
+    x = x if x._strides is None else copy_raw(x)
+    labels = class_indices(labels, "cross_entropy")
+    weight = class_weights(weight, x)
     gx = empty_raw((rows, classes), rows * classes, x._code)
     gy = gy if gy._strides is None else copy_raw(gy)
     status = lib.tg_cross_entropy_grad(
@@ -317,13 +330,11 @@ def cross_entropy(
     rows, classes = x._shape
     x = x if x._strides is None else copy_raw(x)
     labels = class_indices(labels, "cross_entropy")
-    if weight is not None:
-        if weight._shape != (classes,):
-            raise ShapeError(
-                f"cross_entropy: expected a weight of shape {(classes,)}, got {weight._shape}"
-            )
-        weight = weight.astype(x.dtype) if weight._code != x._code else weight
-        weight = weight if weight._strides is None else copy_raw(weight)
+    if weight is not None and weight._shape != (classes,):
+        raise ShapeError(
+            f"cross_entropy: expected a weight of shape {(classes,)}, got {weight._shape}"
+        )
+    weight = class_weights(weight, x)
     loss = empty_raw(
         (rows,) if reduction == "none" else (), rows if reduction == "none" else 1, x._code
     )
