@@ -21,8 +21,8 @@ from tensorgrad._native import (
     offset_pointer,
 )
 from tensorgrad.autograd import _functional, _tape
-from tensorgrad.autograd._recorded import set_converter
 from tensorgrad.autograd._modes import mode
+from tensorgrad.autograd._recorded import set_converter
 from tensorgrad.autograd._tape import Leaf, Node
 from tensorgrad.dtypes import CODES, DTYPES, F32, F64, ITEMSIZES, code_of
 from tensorgrad.errors import ArgumentError, DTypeError, GradientError, InplaceError, ShapeError

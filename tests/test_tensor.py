@@ -178,9 +178,17 @@ def test_softmax_and_cross_entropy_of_large_logits_are_finite():
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda: tg.ones((3, 4)) @ tg.ones((5, 6)), errors.ShapeError, r"matmul.*\(3, 4\) @ \(5, 6\)"),
+        (
+            lambda: tg.ones((3, 4)) @ tg.ones((5, 6)),
+            errors.ShapeError,
+            r"matmul.*\(3, 4\) @ \(5, 6\)",
+        ),
         (lambda: tg.ones(3) + tg.ones(4), errors.ShapeError, r"add.*\(3,\) and \(4,\)"),
-        (lambda: tg.cross_entropy(tg.ones((2, 3)), tg.tensor([0, 7])), IndexError, "got 7 at position 1"),
+        (
+            lambda: tg.cross_entropy(tg.ones((2, 3)), tg.tensor([0, 7])),
+            IndexError,
+            "got 7 at position 1",
+        ),
         (lambda: tg.cross_entropy(tg.ones((2, 3)), tg.ones(2)), TypeError, "integer class indices"),
         (lambda: tg.ones(3)[5], IndexError, "got 5"),
         (lambda: tg.ones(3).sum(3), IndexError, "got 3"),
@@ -234,7 +242,12 @@ def test_two_threads_at_once():
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"), [("TENSORGRAD_NUM_THREADS", "many"), ("TENSORGRAD_NUM_THREADS", "0"), ("TENSORGRAD_ISA", "mmx")]
+    ("variable", "value"),
+    [
+        ("TENSORGRAD_NUM_THREADS", "many"),
+        ("TENSORGRAD_NUM_THREADS", "0"),
+        ("TENSORGRAD_ISA", "mmx"),
+    ],
 )
 def test_bad_settings_are_named(variable, value):
     result = subprocess.run(

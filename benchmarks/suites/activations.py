@@ -36,7 +36,7 @@ def rows(threads: int) -> Iterator[Row]:
             gy = tensorgrad.ones(size)
             contenders = {
                 "tensorgrad": lambda f=op.function, x=x: f(x),
-                "numpy": lambda f=op.reference: f(data),
+                "numpy": lambda f=op.reference, data=data: f(data),
             }
 
             def both(f: Any = op.function, leaf: Any = leaf, gy: Any = gy) -> None:

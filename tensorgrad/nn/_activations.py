@@ -1,4 +1,5 @@
-"""Activations as modules. Each takes a float Tensor of any shape and returns one of the same shape."""
+"""Activations as modules. Each takes a float Tensor of any shape and returns one of the same
+shape."""
 
 from __future__ import annotations
 
@@ -94,8 +95,8 @@ class Sigmoid(Module):
 
 
 class GELU(Module):
-    """x times the normal distribution function of x (Hendrycks and Gimpel 2016). approximate: "none" for
-    the exact one by erf, or "tanh". Raises ArgumentError for another.
+    """x times the normal distribution function of x (Hendrycks and Gimpel 2016). approximate:
+    "none" for the exact one by erf, or "tanh". Raises ArgumentError for another.
 
     >>> import tensorgrad
     >>> from tensorgrad import nn
@@ -106,7 +107,9 @@ class GELU(Module):
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
         if approximate not in ("none", "tanh"):
-            raise ArgumentError(f"GELU: expected approximate to be 'none' or 'tanh', got {approximate!r}")
+            raise ArgumentError(
+                f"GELU: expected approximate to be 'none' or 'tanh', got {approximate!r}"
+            )
         self.approximate = approximate
 
     def forward(self, x: Tensor) -> Tensor:
@@ -132,8 +135,8 @@ class SiLU(Module):
 
 
 class Softplus(Module):
-    """log(1 + exp(beta * x)) / beta, without overflow. threshold: where beta * x is larger, x itself, as in
-    PyTorch.
+    """log(1 + exp(beta * x)) / beta, without overflow. threshold: where beta * x is larger, x
+    itself, as in PyTorch.
 
     >>> import tensorgrad
     >>> from tensorgrad import nn

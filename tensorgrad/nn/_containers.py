@@ -30,7 +30,9 @@ class _List(Module):
         try:
             return names[to_int(i)]
         except TypeError:
-            raise DTypeError(f"{type(self).__name__}: expected an integer or a slice, got {i!r}") from None
+            raise DTypeError(
+                f"{type(self).__name__}: expected an integer or a slice, got {i!r}"
+            ) from None
         except IndexError:
             raise IndexOutOfRangeError(
                 f"{type(self).__name__}: expected an index in [{-len(names)}, {len(names)}), got {i}"
@@ -38,7 +40,9 @@ class _List(Module):
 
     def _checked(self, module: Any) -> Module:
         if not isinstance(module, Module):
-            raise DTypeError(f"{type(self).__name__}: expected a Module, got {type(module).__name__}")
+            raise DTypeError(
+                f"{type(self).__name__}: expected a Module, got {type(module).__name__}"
+            )
         return module
 
     def _replace_all(self, modules: list[Module]) -> None:
@@ -62,7 +66,8 @@ class _List(Module):
         return self
 
     def insert(self, index: int, module: Module) -> Any:
-        """Puts a module before the position `index`, and names all by their positions; returns self."""
+        """Puts a module before the position `index`, and names all by their positions; returns
+        self."""
         modules = self._modules()
         modules.insert(index, self._checked(module))
         self._replace_all(modules)
@@ -78,7 +83,9 @@ class _List(Module):
         if isinstance(i, slice):
             result = type(self)()
             for name in self._names()[i]:
-                result.add_module(name if isinstance(self, Sequential) else str(len(result)), vars(self)[name])
+                result.add_module(
+                    name if isinstance(self, Sequential) else str(len(result)), vars(self)[name]
+                )
             return result
         return vars(self)[self._name_at(i)]
 
@@ -95,9 +102,9 @@ class _List(Module):
 class Sequential(_List):
     """Modules called one after the other, each with the result of the one before.
 
-    Sequential(a, b, ...) or Sequential({"name": a, ...}). It can be indexed, sliced, appended to and
-    iterated over. A Linear followed by a ReLU, Tanh or Sigmoid is computed by one kernel; the result and
-    the gradients are the same. Raises DTypeError for what is no Module.
+    Sequential(a, b, ...) or Sequential({"name": a, ...}). It can be indexed, sliced, appended to
+    and iterated over. A Linear followed by a ReLU, Tanh or Sigmoid is computed by one kernel; the
+    result and the gradients are the same. Raises DTypeError for what is no Module.
 
     >>> import tensorgrad
     >>> from tensorgrad import nn
@@ -136,7 +143,12 @@ class Sequential(_List):
         steps: list[tuple[Any, str | None]] = []
         for module in self._modules():
             # exact types: a subclass may compute something else
-            if steps and type(module) in _FUSIBLE and type(steps[-1][0]) is Linear and steps[-1][1] is None:
+            if (
+                steps
+                and type(module) in _FUSIBLE
+                and type(steps[-1][0]) is Linear
+                and steps[-1][1] is None
+            ):
                 steps[-1] = (steps[-1][0], _FUSIBLE[type(module)])
             else:
                 steps.append((module, None))

@@ -18,9 +18,10 @@ from tensorgrad.random import Generator
 class Linear(Module):
     """x @ weight.T + bias.
 
-    x: (..., in_features). Returns (..., out_features). Parameters: weight (out_features, in_features), bias
-    (out_features) or None, both at first uniform in +-1/sqrt(in_features), as in PyTorch. dtype: float32 by
-    default. generator: of the first values. Raises ArgumentError for sizes that are no integers >= 0.
+    x: (..., in_features). Returns (..., out_features). Parameters: weight (out_features,
+    in_features), bias (out_features) or None, both at first uniform in +-1/sqrt(in_features), as in
+    PyTorch. dtype: float32 by default. generator: of the first values. Raises ArgumentError for
+    sizes that are no integers >= 0.
 
     >>> import tensorgrad
     >>> from tensorgrad import nn
@@ -43,7 +44,9 @@ class Linear(Module):
         super().__init__()
         for n in (in_features, out_features):
             if not isinstance(n, int) or isinstance(n, bool) or n < 0:
-                raise ArgumentError(f"Linear: expected integers >= 0 as sizes, got {in_features!r}, {out_features!r}")
+                raise ArgumentError(
+                    f"Linear: expected integers >= 0 as sizes, got {in_features!r}, {out_features!r}"
+                )
         self.in_features = in_features
         self.out_features = out_features
         self.weight = Parameter(empty((out_features, in_features), dtype))
@@ -103,8 +106,9 @@ class Flatten(Module):
 
 
 class Dropout(Module):
-    """In training, each element is 0 with probability p and else x / (1 - p) (Srivastava et al. 2014);
-    otherwise x itself. generator: of the random numbers. Raises ArgumentError unless p is in [0, 1].
+    """In training, each element is 0 with probability p and else x / (1 - p) (Srivastava et al.
+    2014); otherwise x itself. generator: of the random numbers. Raises ArgumentError unless p is in
+    [0, 1].
 
     >>> import tensorgrad
     >>> from tensorgrad import nn

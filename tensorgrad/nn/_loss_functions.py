@@ -1,5 +1,5 @@
-"""Losses as functions: PyTorch's names, defaults and meanings, except that shapes that differ are an error
-and never broadcast."""
+"""Losses as functions: PyTorch's names, defaults and meanings, except that shapes that differ are
+an error and never broadcast."""
 
 from __future__ import annotations
 
@@ -32,11 +32,14 @@ def _reduced(elements: Any, reduction: str, name: str) -> Tensor:
 
 
 def _pair(input: Any, target: Any, name: str) -> tuple[Tensor, Tensor]:
-    """Both as Tensors of one shape, the target in the input's dtype. Raises ShapeError, DTypeError."""
+    """Both as Tensors of one shape, the target in the input's dtype. Raises ShapeError,
+    DTypeError."""
     input = as_tensor(input, name)
     target = as_tensor(target, name)
     if input.shape != target.shape:
-        raise ShapeError(f"{name}: expected input and target of one shape, got {input.shape} and {target.shape}")
+        raise ShapeError(
+            f"{name}: expected input and target of one shape, got {input.shape} and {target.shape}"
+        )
     if input.dtype.kind != "f":
         raise DTypeError(f"{name}: expected a float input, got {input.dtype}")
     return input, target
@@ -53,7 +56,7 @@ def _weighted(elements: Tensor, weight: Tensor | None, name: str) -> Tensor:
     return result
 
 
-# ---- regression -----------------------------------------------------------------------------------------
+# ---- regression ----------------------------------------------------------------------------------
 
 
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
@@ -87,15 +90,18 @@ def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
 
 
 def _huber(input: Tensor, target: Tensor, delta: float) -> Tensor:
-    # with m = min(d, delta), m * (d - m / 2) is d^2 / 2 below delta and delta * (d - delta / 2) above,
-    # and no branch overflows where the other one counts
+    # with m = min(d, delta), m * (d - m / 2) is d^2 / 2 below delta and delta * (d - delta / 2)
+    # above, and no branch overflows where the other one counts
     d = abs(input - target)
     m = clip(d, max=delta)
     return m * (d - m * 0.5)
 
 
-def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0) -> Tensor:
-    """d^2 / (2 beta) where d = |input - target| < beta, else d - beta / 2 (Girshick 2015); beta 0 is l1_loss.
+def smooth_l1_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0
+) -> Tensor:
+    """d^2 / (2 beta) where d = |input - target| < beta, else d - beta / 2 (Girshick 2015); beta 0
+    is l1_loss.
 
     input: (...), float; target: (...). Returns a tensor without axes, or (...) for "none". Raises
     ShapeError, DTypeError, and ArgumentError, also for a negative beta.
@@ -112,7 +118,9 @@ def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", beta:
     return _reduced(elements, reduction, "smooth_l1_loss")
 
 
-def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0) -> Tensor:
+def huber_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0
+) -> Tensor:
     """d^2 / 2 where d = |input - target| < delta, else delta * (d - delta / 2) (Huber 1964).
 
     input: (...), float; target: (...). Returns a tensor without axes, or (...) for "none". Raises
@@ -129,7 +137,7 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     return _reduced(_huber(input, target, delta), reduction, "huber_loss")
 
 
-# ---- yes or no ------------------------------------------------------------------------------------------
+# ---- yes or no -----------------------------------------------------------------------------------
 
 _LEAST_LOG = -100.0  # PyTorch's bound, so that a wrong certainty costs much but not infinity
 
@@ -140,7 +148,9 @@ def _log(x: Tensor) -> Tensor:
 
 def _bernoulli_reference(p: Any, target: Any) -> Any:
     with np.errstate(divide="ignore"):
-        return -target * np.maximum(np.log(p), -100) - (1 - target) * np.maximum(np.log(1 - p), -100)
+        return -target * np.maximum(np.log(p), -100) - (1 - target) * np.maximum(
+            np.log(1 - p), -100
+        )
 
 
 @op(
@@ -151,7 +161,11 @@ def _bernoulli_reference(p: Any, target: Any) -> Any:
     ),
     saves=("p", "target"),
     reference=_bernoulli_reference,
-    cases=(Case((3, 4), (3, 4), low=0.1, high=0.9), Case((), (), low=0.1, high=0.9), Case((0, 3), (0, 3))),
+    cases=(
+        Case((3, 4), (3, 4), low=0.1, high=0.9),
+        Case((), (), low=0.1, high=0.9),
+        Case((0, 3), (0, 3)),
+    ),
     method=False,
 )
 def bernoulli_log_loss(p: Tensor, target: Tensor, /) -> Tensor:
@@ -170,11 +184,12 @@ def bernoulli_log_loss(p: Tensor, target: Tensor, /) -> Tensor:
 def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str = "mean"
 ) -> Tensor:
-    """-target * log(input) - (1 - target) * log(1 - input), each logarithm at least -100, as in PyTorch.
+    """-target * log(input) - (1 - target) * log(1 - input), each logarithm at least -100, as in
+    PyTorch.
 
-    input: (...), probabilities; target: (...), usually 0 or 1; weight: broadcasts to (...). Returns a
-    tensor without axes, or (...) for "none". Raises ShapeError, DTypeError, and ArgumentError, also for an
-    input outside [0, 1].
+    input: (...), probabilities; target: (...), usually 0 or 1; weight: broadcasts to (...). Returns
+    a tensor without axes, or (...) for "none". Raises ShapeError, DTypeError, and ArgumentError,
+    also for an input outside [0, 1].
 
     >>> import tensorgrad
     >>> from tensorgrad.nn import functional
@@ -184,14 +199,16 @@ def binary_cross_entropy(
     input, target = _pair(input, target, "binary_cross_entropy")
     if input.size:
         data = input.detach()
-        low, high = data.min().item(), data.max().item()  # type: ignore[attr-defined]
+        low, high = data.min().item(), data.max().item()
         if low < 0.0 or high > 1.0:
             raise ArgumentError(
                 f"binary_cross_entropy: expected probabilities in [0, 1], got {low} to {high}; for logits there "
                 f"is binary_cross_entropy_with_logits"
             )
     elements = bernoulli_log_loss(input, _as(target, input))
-    return _reduced(_weighted(elements, weight, "binary_cross_entropy"), reduction, "binary_cross_entropy")
+    return _reduced(
+        _weighted(elements, weight, "binary_cross_entropy"), reduction, "binary_cross_entropy"
+    )
 
 
 def binary_cross_entropy_with_logits(
@@ -205,8 +222,9 @@ def binary_cross_entropy_with_logits(
     """pos_weight * target * softplus(-input) + (1 - target) * softplus(input): the cross-entropy of
     sigmoid(input), without cancellation and finite for any finite input.
 
-    input: (...), float; target: (...), usually 0 or 1; weight, pos_weight: broadcast to (...). Returns a
-    tensor without axes, or (...) for "none". Raises ShapeError, DTypeError, ArgumentError.
+    input: (...), float; target: (...), usually 0 or 1; weight, pos_weight: broadcast to (...).
+    Returns a tensor without axes, or (...) for "none". Raises ShapeError, DTypeError,
+    ArgumentError.
 
     >>> import tensorgrad
     >>> from tensorgrad.nn import functional
@@ -223,19 +241,22 @@ def binary_cross_entropy_with_logits(
 
 
 def _as(target: Tensor, input: Tensor) -> Tensor:
-    return target if target.dtype == input.dtype else target.astype(input.dtype)  # type: ignore[attr-defined, no-any-return]
+    return target if target.dtype == input.dtype else target.astype(input.dtype)
 
 
-# ---- distributions and classes --------------------------------------------------------------------------
+# ---- distributions and classes -------------------------------------------------------------------
 
 
-def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False) -> Tensor:
-    """target * (log(target) - input): the Kullback-Leibler divergence of log-probabilities `input` from
-    `target`, term by term; a target of 0 gives 0.
+def kl_div(
+    input: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False
+) -> Tensor:
+    """target * (log(target) - input): the Kullback-Leibler divergence of log-probabilities `input`
+    from `target`, term by term; a target of 0 gives 0.
 
-    input: (...), log-probabilities; target: (...), probabilities, or their logarithms with log_target.
-    reduction: "batchmean" divides the sum by the length of the first axis, which makes it the mean
-    divergence; "mean" divides by the number of elements. Raises ShapeError, DTypeError, ArgumentError.
+    input: (...), log-probabilities; target: (...), probabilities, or their logarithms with
+    log_target. reduction: "batchmean" divides the sum by the length of the first axis, which makes
+    it the mean divergence; "mean" divides by the number of elements. Raises ShapeError, DTypeError,
+    ArgumentError.
 
     >>> import tensorgrad
     >>> from tensorgrad.nn import functional
@@ -252,20 +273,24 @@ def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: b
         elements = target * log(where(target == 0.0, 1.0, target)) - target * input
     if reduction == "batchmean":
         total = _reduced(elements, "sum", "kl_div")
-        return total / float(input.shape[0]) if input.shape else total  # type: ignore[operator, no-any-return]
+        return total / float(input.shape[0]) if input.shape else total
     return _reduced(elements, reduction, "kl_div")
 
 
 def _rows(input: Tensor, name: str) -> Tensor:
     """(C), (N, C) or (N, C, d1, ...) as (rows, C), the classes last."""
     if input.ndim == 0:
-        raise ShapeError(f"{name}: expected an input of shape (C), (N, C) or (N, C, d1, ...), got ()")
+        raise ShapeError(
+            f"{name}: expected an input of shape (C), (N, C) or (N, C, d1, ...), got ()"
+        )
     if input.ndim == 1:
-        return input.reshape((1, -1))  # type: ignore[attr-defined, no-any-return]
+        return input.reshape((1, -1))
     if input.ndim > 2:
         input = moveaxis(input, 1, -1)
-    return input.reshape((-1, input.shape[-1])) if input.size else input.reshape(  # type: ignore[attr-defined, no-any-return]
-        (int(np.prod(input.shape[:-1])), input.shape[-1])
+    return (
+        input.reshape((-1, input.shape[-1]))
+        if input.size
+        else input.reshape((int(np.prod(input.shape[:-1])), input.shape[-1]))
     )
 
 
@@ -288,10 +313,10 @@ def nll_loss(
 ) -> Tensor:
     """-weight[target] * input[target]: the negative log-likelihood of the target classes.
 
-    input: (C), (N, C) or (N, C, d1, ...), log-probabilities; target: (), (N) or (N, d1, ...), integers in
-    [0, C), or ignore_index for what does not count; weight: (C). "mean" divides by the sum of the targets'
-    weights. Returns a tensor without axes, or the target's shape for "none". Raises ShapeError, DTypeError,
-    IndexOutOfRangeError, ArgumentError.
+    input: (C), (N, C) or (N, C, d1, ...), log-probabilities; target: (), (N) or (N, d1, ...),
+    integers in [0, C), or ignore_index for what does not count; weight: (C). "mean" divides by the
+    sum of the targets' weights. Returns a tensor without axes, or the target's shape for "none".
+    Raises ShapeError, DTypeError, IndexOutOfRangeError, ArgumentError.
 
     >>> import tensorgrad
     >>> from tensorgrad.nn import functional
@@ -312,19 +337,21 @@ def nll_loss(
     if weight is not None:
         weight = as_tensor(weight, "nll_loss")
         if weight.shape != (classes,):
-            raise ShapeError(f"nll_loss: expected a weight of shape {(classes,)}, got {weight.shape}")
+            raise ShapeError(
+                f"nll_loss: expected a weight of shape {(classes,)}, got {weight.shape}"
+            )
         weights = weight.detach().numpy().astype(input.dtype)
     counted = np.flatnonzero(array != ignore_index)
     w = weights[array[counted]]
-    elements = rows[counted, array[counted]] * wrap_array(-w)  # type: ignore[index]
+    elements = rows[counted, array[counted]] * wrap_array(-w)
     if reduction == "none":
         if len(counted) < array.size:
             full = wrap_array(np.zeros(array.size, input.dtype))
-            full[counted] = elements  # type: ignore[index]
+            full[counted] = elements
             elements = full
-        return elements.reshape(target.shape)  # type: ignore[attr-defined, no-any-return]
-    total = elements.sum()  # type: ignore[attr-defined]
-    return total / wrap_array(np.asarray(w.sum(), input.dtype)) if reduction == "mean" else total  # type: ignore[no-any-return]
+        return elements.reshape(target.shape)
+    total = elements.sum()
+    return total / wrap_array(np.asarray(w.sum(), input.dtype)) if reduction == "mean" else total
 
 
 def cross_entropy(
@@ -338,12 +365,12 @@ def cross_entropy(
 ) -> Tensor:
     """The cross-entropy of softmax(input) with classes; finite for any finite logits.
 
-    input: (C), (N, C) or (N, C, d1, ...), logits; target: class indices, integers in [0, C) or ignore_index,
-    of shape (), (N) or (N, d1, ...); or class probabilities of the input's shape, float. weight: (C).
-    label_smoothing: the part of the target spread evenly over the classes (Szegedy et al. 2016). "mean"
-    divides by the sum of the targets' weights for indices, by their number for probabilities. Returns a
-    tensor without axes, or the shape of indices for "none". Raises ShapeError, DTypeError,
-    IndexOutOfRangeError, ArgumentError.
+    input: (C), (N, C) or (N, C, d1, ...), logits; target: class indices, integers in [0, C) or
+    ignore_index, of shape (), (N) or (N, d1, ...); or class probabilities of the input's shape,
+    float. weight: (C). label_smoothing: the part of the target spread evenly over the classes
+    (Szegedy et al. 2016). "mean" divides by the sum of the targets' weights for indices, by their
+    number for probabilities. Returns a tensor without axes, or the shape of indices for "none".
+    Raises ShapeError, DTypeError, IndexOutOfRangeError, ArgumentError.
 
     >>> import tensorgrad
     >>> from tensorgrad.nn import functional
@@ -355,17 +382,24 @@ def cross_entropy(
     if input.ndim == 2 and len(shape) == 1:
         return losses.cross_entropy(input, target, weight, ignore_index, label_smoothing, reduction)
     if shape == input.shape and shape:
-        return _cross_entropy_of_probabilities(input, target, weight, ignore_index, reduction, label_smoothing)
+        return _cross_entropy_of_probabilities(
+            input, target, weight, ignore_index, reduction, label_smoothing
+        )
     _check_labels(input, target, "cross_entropy")
-    labels = target.reshape((target.size,))  # type: ignore[attr-defined]
+    labels = target.reshape((target.size,))
     loss = losses.cross_entropy(
         _rows(input, "cross_entropy"), labels, weight, ignore_index, label_smoothing, reduction
     )
-    return loss.reshape(shape) if reduction == "none" else loss  # type: ignore[attr-defined, no-any-return]
+    return loss.reshape(shape) if reduction == "none" else loss
 
 
 def _cross_entropy_of_probabilities(
-    input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str, label_smoothing: float
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float,
 ) -> Tensor:
     check_reduction(reduction, "cross_entropy")
     if target.dtype.kind != "f" or input.dtype.kind != "f":
@@ -373,21 +407,27 @@ def _cross_entropy_of_probabilities(
             f"cross_entropy: expected float logits and class probabilities, got {input.dtype} and {target.dtype}"
         )
     if ignore_index >= 0:
-        raise ArgumentError("cross_entropy: ignore_index is for class indices; leave it out with probabilities")
+        raise ArgumentError(
+            "cross_entropy: ignore_index is for class indices; leave it out with probabilities"
+        )
     if not 0.0 <= label_smoothing <= 1.0:
-        raise ArgumentError(f"cross_entropy: expected label_smoothing in [0, 1], got {label_smoothing}")
+        raise ArgumentError(
+            f"cross_entropy: expected label_smoothing in [0, 1], got {label_smoothing}"
+        )
     x, t = _rows(input, "cross_entropy"), _rows(_as(target, input), "cross_entropy")
     classes = x.shape[1]
     if label_smoothing:
-        t = t * (1.0 - label_smoothing) + label_smoothing / classes  # type: ignore[operator]
+        t = t * (1.0 - label_smoothing) + label_smoothing / classes
     if weight is not None:
         weight = as_tensor(weight, "cross_entropy")
         if weight.shape != (classes,):
-            raise ShapeError(f"cross_entropy: expected a weight of shape {(classes,)}, got {weight.shape}")
-        t = t * _as(weight, input)  # type: ignore[operator]
-    elements = -(t * losses.log_softmax(x)).sum(1)  # type: ignore[operator]
+            raise ShapeError(
+                f"cross_entropy: expected a weight of shape {(classes,)}, got {weight.shape}"
+            )
+        t = t * _as(weight, input)
+    elements = -(t * losses.log_softmax(x)).sum(1)
     if reduction == "none":
-        return elements.reshape(input.shape[:1] + input.shape[2:] if input.ndim > 1 else ())  # type: ignore[no-any-return]
+        return elements.reshape(input.shape[:1] + input.shape[2:] if input.ndim > 1 else ())
     return _reduced(elements, reduction, "cross_entropy")
 
 

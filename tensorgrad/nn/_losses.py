@@ -1,4 +1,5 @@
-"""Losses as modules: names, defaults and meanings as in PyTorch 2. The functions are in nn.functional."""
+"""Losses as modules: names, defaults and meanings as in PyTorch 2. The functions are in
+nn.functional."""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ class _Loss(Module):
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__()
-        functions.check_reduction(reduction, type(self).__name__, batchmean=isinstance(self, KLDivLoss))
+        functions.check_reduction(
+            reduction, type(self).__name__, batchmean=isinstance(self, KLDivLoss)
+        )
         self.reduction = reduction
 
     def extra_repr(self) -> str:
@@ -43,7 +46,9 @@ class CrossEntropyLoss(_Loss):
     ) -> None:
         super().__init__(reduction)
         if not 0.0 <= label_smoothing <= 1.0:
-            raise ArgumentError(f"CrossEntropyLoss: expected label_smoothing in [0, 1], got {label_smoothing}")
+            raise ArgumentError(
+                f"CrossEntropyLoss: expected label_smoothing in [0, 1], got {label_smoothing}"
+            )
         self.register_buffer("weight", weight)
         self.ignore_index = ignore_index
         self.label_smoothing = label_smoothing
@@ -63,8 +68,8 @@ class CrossEntropyLoss(_Loss):
 
 
 class NLLLoss(_Loss):
-    """The negative log-likelihood of classes, from log-probabilities. weight: (C). Shapes and errors as in
-    functional.nll_loss.
+    """The negative log-likelihood of classes, from log-probabilities. weight: (C). Shapes and
+    errors as in functional.nll_loss.
 
     >>> import tensorgrad
     >>> from tensorgrad import nn
@@ -139,7 +144,8 @@ class SmoothL1Loss(_Loss):
 
 
 class HuberLoss(_Loss):
-    """d^2 / 2 where d = |input - target| < delta, else delta * (d - delta / 2). input, target: (...).
+    """d^2 / 2 where d = |input - target| < delta, else delta * (d - delta / 2). input, target:
+    (...).
 
     Raises ArgumentError unless delta > 0.
 
@@ -185,7 +191,8 @@ class BCELoss(_Loss):
 class BCEWithLogitsLoss(_Loss):
     """The binary cross-entropy of sigmoid(input), finite for any finite logits.
 
-    weight, pos_weight (of the positive answers): broadcast to the input's shape. input, target: (...).
+    weight, pos_weight (of the positive answers): broadcast to the input's shape. input, target:
+    (...).
 
     >>> import tensorgrad
     >>> from tensorgrad import nn
@@ -217,8 +224,8 @@ class BCEWithLogitsLoss(_Loss):
 class KLDivLoss(_Loss):
     """The Kullback-Leibler divergence of log-probabilities `input` from `target`.
 
-    reduction: also "batchmean", the mean divergence. log_target: whether targets are logarithms too.
-    input, target: (...).
+    reduction: also "batchmean", the mean divergence. log_target: whether targets are logarithms
+    too. input, target: (...).
 
     >>> import tensorgrad
     >>> from tensorgrad import nn

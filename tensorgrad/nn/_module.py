@@ -1,9 +1,8 @@
 """Module: a function with parameters, made of other modules.
 
 A module's attributes are the only record of its parts: its parameters are the attributes that are
-Parameters, its children those that are Modules, its buffers the attributes named in `_buffers`. So there is
-nothing to keep in step, and attribute access costs what it costs everywhere in Python.
-"""
+Parameters, its children those that are Modules, its buffers the attributes named in `_buffers`. So
+there is nothing to keep in step, and attribute access costs what it costs everywhere in Python."""
 
 from __future__ import annotations
 
@@ -22,17 +21,19 @@ M = TypeVar("M", bound="Module")
 
 
 class IncompatibleKeys(NamedTuple):
-    """What `load_state_dict(strict=False)` found: keys without a value, and values without a place."""
+    """What `load_state_dict(strict=False)` found: keys without a value, and values without a
+    place."""
 
     missing_keys: list[str]
     unexpected_keys: list[str]
 
 
 class Module:
-    """Base of all modules: subclass it, make parameters and submodules attributes, define `forward`.
+    """Base of all modules: subclass it, make parameters and submodules attributes, define
+    `forward`.
 
-    Calling a module calls its `forward` itself: `__call__` is another name of it. Attributes: `training`,
-    whether it behaves as in training (Dropout does).
+    Calling a module calls its `forward` itself: `__call__` is another name of it. Attributes:
+    `training`, whether it behaves as in training (Dropout does).
 
     >>> import tensorgrad
     >>> from tensorgrad import nn
@@ -89,7 +90,9 @@ class Module:
                 f"{type(self).__name__}.{name}: expected a Tensor or None as a buffer, got {type(value).__name__}"
             )
         if name == "forward":
-            raise ArgumentError(f"{type(self).__name__}.forward: cannot be set on a module; define it in a subclass")
+            raise ArgumentError(
+                f"{type(self).__name__}.forward: cannot be set on a module; define it in a subclass"
+            )
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
@@ -98,16 +101,20 @@ class Module:
 
     def _add(self, name: str, value: Any) -> None:
         if not isinstance(name, str) or not name or "." in name:
-            raise ArgumentError(f"{type(self).__name__}: expected a name without dots, got {name!r}")
-        if hasattr(self, name) and not isinstance(vars(self).get(name, 0), (Tensor, Module, type(None))):
+            raise ArgumentError(
+                f"{type(self).__name__}: expected a name without dots, got {name!r}"
+            )
+        if hasattr(self, name) and not isinstance(
+            vars(self).get(name, 0), (Tensor, Module, type(None))
+        ):
             raise ArgumentError(f"{type(self).__name__}: the attribute {name!r} exists already")
         setattr(self, name, value)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Makes `tensor` the attribute `name`: kept and converted with the module, but not trained.
 
-        persistent: whether it is part of the state dict. Raises ArgumentError for a name that is taken
-        or has dots, DTypeError for what is no Tensor.
+        persistent: whether it is part of the state dict. Raises ArgumentError for a name that is
+        taken or has dots, DTypeError for what is no Tensor.
 
         >>> import tensorgrad
         >>> from tensorgrad import nn
@@ -117,13 +124,15 @@ class Module:
         {'mean': tensor([0., 0.])}
         """
         if not (tensor is None or isinstance(tensor, Tensor)):
-            raise DTypeError(f"register_buffer: expected a Tensor or None, got {type(tensor).__name__}")
+            raise DTypeError(
+                f"register_buffer: expected a Tensor or None, got {type(tensor).__name__}"
+            )
         self._add(name, tensor)
         self._buffers[name] = bool(persistent)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Makes `param` the attribute `name`. Raises ArgumentError for a name that is taken or has dots,
-        DTypeError for what is no Parameter.
+        """Makes `param` the attribute `name`. Raises ArgumentError for a name that is taken or has
+        dots, DTypeError for what is no Parameter.
 
         >>> from tensorgrad import nn
         >>> module = nn.Identity()
@@ -132,12 +141,14 @@ class Module:
         ['gain']
         """
         if not (param is None or isinstance(param, Parameter)):
-            raise DTypeError(f"register_parameter: expected a Parameter or None, got {type(param).__name__}")
+            raise DTypeError(
+                f"register_parameter: expected a Parameter or None, got {type(param).__name__}"
+            )
         self._add(name, param)
 
     def add_module(self, name: str, module: Module | None) -> None:
-        """Makes `module` the attribute `name`. Raises ArgumentError for a name that is taken or has dots,
-        DTypeError for what is no Module.
+        """Makes `module` the attribute `name`. Raises ArgumentError for a name that is taken or has
+        dots, DTypeError for what is no Module.
 
         >>> from tensorgrad import nn
         >>> model = nn.Sequential()
@@ -173,7 +184,9 @@ class Module:
                 seen.add(id(module))
                 yield name, module
 
-    def _walk(self, prefix: str = "", above: tuple[Module, ...] = ()) -> Iterator[tuple[str, Module]]:
+    def _walk(
+        self, prefix: str = "", above: tuple[Module, ...] = ()
+    ) -> Iterator[tuple[str, Module]]:
         """This module and all below it under every name that they have (but not round a cycle)."""
         yield prefix, self
         for name, value in vars(self).items():
@@ -187,7 +200,8 @@ class Module:
     def _named(
         self, select: Callable[[Module, str, Any], bool], prefix: str, recurse: bool
     ) -> Iterator[tuple[str, Tensor]]:
-        """The attributes that `select`(module, name, value) holds for, under every name that they have."""
+        """The attributes that `select`(module, name, value) holds for, under every name that they
+        have."""
         for path, module in self._walk(prefix) if recurse else [(prefix, self)]:
             for name, value in vars(module).items():
                 if select(module, name, value):
@@ -196,15 +210,19 @@ class Module:
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
-        """The parameters of this module and (recurse) of those below, with their dotted names; a shared one
-        once, under its first name, unless remove_duplicate is False.
+        """The parameters of this module and (recurse) of those below, with their dotted names; a
+        shared one once, under its first name, unless remove_duplicate is False.
 
         >>> from tensorgrad import nn
         >>> [name for name, _ in nn.Sequential(nn.Linear(2, 3), nn.ReLU()).named_parameters()]
         ['0.weight', '0.bias']
         """
         return _once(  # type: ignore[return-value]
-            self._named(lambda m, name, v: isinstance(v, Parameter) and name not in m._buffers, prefix, recurse),
+            self._named(
+                lambda m, name, v: isinstance(v, Parameter) and name not in m._buffers,
+                prefix,
+                recurse,
+            ),
             remove_duplicate,
         )
 
@@ -217,7 +235,8 @@ class Module:
     ) -> Iterator[tuple[str, Tensor]]:
         """The buffers of this module and (recurse) of those below, with their dotted names."""
         return _once(
-            self._named(lambda m, name, v: name in m._buffers and v is not None, prefix, recurse), remove_duplicate
+            self._named(lambda m, name, v: name in m._buffers and v is not None, prefix, recurse),
+            remove_duplicate,
         )
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
@@ -225,7 +244,8 @@ class Module:
         return (b for _, b in self.named_buffers(recurse=recurse))
 
     def get_submodule(self, target: str) -> Module:
-        """The module below this one with the dotted name `target`; "" is itself. Raises ArgumentError.
+        """The module below this one with the dotted name `target`; "" is itself. Raises
+        ArgumentError.
 
         >>> from tensorgrad import nn
         >>> nn.Sequential(nn.Linear(2, 3), nn.ReLU()).get_submodule("1")
@@ -235,7 +255,9 @@ class Module:
         for name in target.split(".") if target else ():
             found = vars(module).get(name)
             if not isinstance(found, Module):
-                raise ArgumentError(f"get_submodule: {type(module).__name__} has no module {name!r} (of {target!r})")
+                raise ArgumentError(
+                    f"get_submodule: {type(module).__name__} has no module {name!r} (of {target!r})"
+                )
             module = found
         return module
 
@@ -256,11 +278,14 @@ class Module:
 
     def _state(self) -> Iterator[tuple[str, Tensor]]:
         return self._named(
-            lambda m, name, v: v is not None and m._buffers.get(name, isinstance(v, Parameter)), "", True
+            lambda m, name, v: v is not None and m._buffers.get(name, isinstance(v, Parameter)),
+            "",
+            True,
         )
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The parameters and persistent buffers by their dotted names, off the tape, sharing memory.
+        """The parameters and persistent buffers by their dotted names, off the tape, sharing
+        memory.
 
         >>> from tensorgrad import nn
         >>> {name: value.shape for name, value in nn.Linear(2, 3).state_dict().items()}
@@ -268,12 +293,14 @@ class Module:
         """
         return {name: value.detach() for name, value in self._state()}
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True
+    ) -> IncompatibleKeys:
         """Copies values (Tensors or arrays) into the parameters and buffers of the same names.
 
         strict: also demand that no key is missing or unexpected; else those are returned. Raises
-        StateDictError, naming every missing, unexpected and misshapen key, and DTypeError for a value that
-        is no array of numbers; then nothing was loaded.
+        StateDictError, naming every missing, unexpected and misshapen key, and DTypeError for a
+        value that is no array of numbers; then nothing was loaded.
 
         >>> from tensorgrad import nn
         >>> model = nn.Linear(2, 3)
@@ -281,12 +308,17 @@ class Module:
         IncompatibleKeys(missing_keys=[], unexpected_keys=[])
         """
         if not isinstance(state_dict, Mapping):
-            raise DTypeError(f"load_state_dict: expected a mapping of names to values, got {type(state_dict).__name__}")
+            raise DTypeError(
+                f"load_state_dict: expected a mapping of names to values, got {type(state_dict).__name__}"
+            )
         own = dict(self._state())
         missing = [name for name in own if name not in state_dict]
         unexpected = [str(name) for name in state_dict if name not in own]
         values = {
-            name: as_tensor(np.asarray(value) if not isinstance(value, Tensor) else value, f"load_state_dict: {name}")
+            name: as_tensor(
+                np.asarray(value) if not isinstance(value, Tensor) else value,
+                f"load_state_dict: {name}",
+            )
             for name, value in state_dict.items()
             if name in own
         }
@@ -302,7 +334,7 @@ class Module:
             raise StateDictError(f"load_state_dict of {type(self).__name__}: {'; '.join(problems)}")
         with no_grad():
             for name, value in values.items():
-                own[name].copy_(value)  # type: ignore[attr-defined]
+                own[name].copy_(value)
         return IncompatibleKeys(missing, unexpected)
 
     # ---- changes of the whole tree
@@ -340,15 +372,16 @@ class Module:
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forgets the gradients of all parameters; with set_to_none=False, makes them zeros in place."""
+        """Forgets the gradients of all parameters; with set_to_none=False, makes them zeros in
+        place."""
         for p in self.parameters():
             gradient = p.grad
             if gradient is not None:
-                p.grad = None if set_to_none else gradient.detach().zero_()  # type: ignore[attr-defined]
+                p.grad = None if set_to_none else gradient.detach().zero_()
 
     def to(self: M, dtype: Any) -> M:
-        """Converts float parameters, their gradients and float buffers to float32 or float64, in place: they
-        stay the same objects. Returns self. Raises DTypeError for another dtype.
+        """Converts float parameters, their gradients and float buffers to float32 or float64, in
+        place: they stay the same objects. Returns self. Raises DTypeError for another dtype.
 
         >>> from tensorgrad import nn
         >>> nn.Linear(2, 3).to("float64").weight.dtype
@@ -361,10 +394,10 @@ class Module:
             for p in self.parameters():
                 if p._code <= F64 and p._code != code:
                     gradient = p.grad
-                    p._adopt(p.astype(DTYPES[code]))  # type: ignore[attr-defined]
+                    p._adopt(p.astype(DTYPES[code]))
                     p._writable("Module.to")  # a graph that still needs the old values will say so
                     if gradient is not None:
-                        p.grad = gradient.astype(DTYPES[code])  # type: ignore[attr-defined]
+                        p.grad = gradient.astype(DTYPES[code])
             for module in self.modules():
                 for name in module._buffers:
                     buffer = getattr(module, name)
@@ -396,7 +429,9 @@ class Module:
         return f"{type(self).__name__}(\n  {body}\n)"
 
 
-def _once(named: Iterator[tuple[str, Tensor]], remove_duplicate: bool) -> Iterator[tuple[str, Tensor]]:
+def _once(
+    named: Iterator[tuple[str, Tensor]], remove_duplicate: bool
+) -> Iterator[tuple[str, Tensor]]:
     seen: set[int] = set()
     for name, value in named:
         if id(value) not in seen:

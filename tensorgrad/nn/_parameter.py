@@ -11,8 +11,8 @@ from tensorgrad.ops.creation import tensor
 class Parameter(Tensor):
     """A Tensor to be trained: as an attribute of a Module it is among its `parameters()`.
 
-    data: a Tensor, whose memory is shared, or numbers or an array, which are copied. Operations on a
-    Parameter give plain Tensors. Raises DTypeError if it requires grad and is not float.
+    data: a Tensor, whose memory is shared, or numbers or an array, which are copied. Operations on
+    a Parameter give plain Tensors. Raises DTypeError if it requires grad and is not float.
 
     >>> from tensorgrad import nn
     >>> nn.Parameter([1.0, 2.0])

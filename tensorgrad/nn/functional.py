@@ -27,7 +27,8 @@ from tensorgrad.ops.matrix import linear
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """x times the normal distribution function of x (Hendrycks and Gimpel 2016).
 
-    input: (...), float. approximate: "none" (by erf) or "tanh". Returns (...). Raises ArgumentError.
+    input: (...), float. approximate: "none" (by erf) or "tanh". Returns (...). Raises
+    ArgumentError.
 
     >>> import tensorgrad
     >>> from tensorgrad.nn import functional
@@ -37,12 +38,15 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     if approximate == "none":
         return elementwise.gelu(input)
     if approximate != "tanh":
-        raise ArgumentError(f"gelu: expected approximate to be 'none' or 'tanh', got {approximate!r}")
+        raise ArgumentError(
+            f"gelu: expected approximate to be 'none' or 'tanh', got {approximate!r}"
+        )
     return elementwise.gelu_tanh(input)
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
-    """log(1 + exp(beta * x)) / beta, without overflow; x itself where beta * x > threshold, as in PyTorch.
+    """log(1 + exp(beta * x)) / beta, without overflow; x itself where beta * x > threshold, as in
+    PyTorch.
 
     input: (...), float. Returns (...).
 
@@ -60,7 +64,8 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 
 
 def softmax(input: Tensor, dim: int = -1) -> Tensor:
-    """exp(x) / sum(exp(x)) along the axis dim, without overflow. input: (...), float. Returns (...).
+    """exp(x) / sum(exp(x)) along the axis dim, without overflow. input: (...), float. Returns
+    (...).
 
     >>> import tensorgrad
     >>> from tensorgrad.nn import functional
@@ -71,7 +76,8 @@ def softmax(input: Tensor, dim: int = -1) -> Tensor:
 
 
 def log_softmax(input: Tensor, dim: int = -1) -> Tensor:
-    """x - log(sum(exp(x))) along the axis dim, without overflow. input: (...), float. Returns (...).
+    """x - log(sum(exp(x))) along the axis dim, without overflow. input: (...), float. Returns
+    (...).
 
     >>> import tensorgrad
     >>> from tensorgrad.nn import functional
@@ -82,7 +88,8 @@ def log_softmax(input: Tensor, dim: int = -1) -> Tensor:
 
 
 def logsigmoid(input: Tensor) -> Tensor:
-    """log(sigmoid(x)) as -softplus(-x), finite for any finite x. input: (...), float. Returns (...).
+    """log(sigmoid(x)) as -softplus(-x), finite for any finite x. input: (...), float. Returns
+    (...).
 
     >>> import tensorgrad
     >>> from tensorgrad.nn import functional
@@ -104,8 +111,9 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
-    """Rows of zeros with a 1 at each index. tensor: (...), integers in [0, num_classes); num_classes: -1
-    for one more than the largest. Returns (..., num_classes), int64. Raises IndexOutOfRangeError.
+    """Rows of zeros with a 1 at each index. tensor: (...), integers in [0, num_classes);
+    num_classes: -1 for one more than the largest. Returns (..., num_classes), int64. Raises
+    IndexOutOfRangeError.
 
     >>> import tensorgrad
     >>> from tensorgrad.nn import functional
@@ -117,7 +125,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         if not tensor.size:
             raise ArgumentError("one_hot: expected num_classes for an index of no elements")
         num_classes = int(tensor.detach().numpy().max()) + 1
-    return indexing.one_hot(tensor, num_classes).astype("int64")  # type: ignore[attr-defined, no-any-return]
+    return indexing.one_hot(tensor, num_classes).astype("int64")
 
 
 def check_probability(p: Any, where: str) -> None:
@@ -127,10 +135,15 @@ def check_probability(p: Any, where: str) -> None:
 
 
 def dropout(
-    input: Tensor, p: float = 0.5, training: bool = True, *, generator: random.Generator | None = None
+    input: Tensor,
+    p: float = 0.5,
+    training: bool = True,
+    *,
+    generator: random.Generator | None = None,
 ) -> Tensor:
-    """In training, each element is 0 with probability p and else x / (1 - p) (Srivastava et al. 2014);
-    otherwise x itself. input: (...), float. Returns (...). Raises ArgumentError unless p is in [0, 1].
+    """In training, each element is 0 with probability p and else x / (1 - p) (Srivastava et al.
+    2014); otherwise x itself. input: (...), float. Returns (...). Raises ArgumentError unless p is
+    in [0, 1].
 
     >>> import tensorgrad
     >>> from tensorgrad.nn import functional

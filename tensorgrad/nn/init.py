@@ -1,5 +1,5 @@
-"""First values of parameters. Each function writes into the Tensor that it is given and returns it; nothing
-is recorded. `generator` gives the random numbers; by default tensorgrad's own."""
+"""First values of parameters. Each function writes into the Tensor that it is given and returns it;
+nothing is recorded. `generator` gives the random numbers; by default tensorgrad's own."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from tensorgrad.random import Generator
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """The factor by which to scale a layer before `nonlinearity`, so that signals keep their variance.
+    """The factor by which to scale a layer before `nonlinearity`, so that signals keep their
+    variance.
 
-    nonlinearity: linear, sigmoid, tanh, relu, leaky_relu (param: its slope, 0.01 by default) or selu.
-    Raises ArgumentError for another.
+    nonlinearity: linear, sigmoid, tanh, relu, leaky_relu (param: its slope, 0.01 by default) or
+    selu. Raises ArgumentError for another.
 
     >>> from tensorgrad.nn import init
     >>> init.calculate_gain("relu") ** 2
@@ -38,9 +39,12 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 def _fans(tensor: Tensor, where: str) -> tuple[int, int]:
-    """The numbers of inputs and outputs of the layer whose weight this is: (out, in, kernel ...)."""
+    """The numbers of inputs and outputs of the layer whose weight this is: (out, in, kernel
+    ...)."""
     if tensor.ndim < 2:
-        raise ShapeError(f"{where}: expected at least 2 axes (out, in, ...), got shape {tensor.shape}")
+        raise ShapeError(
+            f"{where}: expected at least 2 axes (out, in, ...), got shape {tensor.shape}"
+        )
     kernel = math.prod(tensor.shape[2:])
     return tensor.shape[1] * kernel, tensor.shape[0] * kernel
 
@@ -48,16 +52,17 @@ def _fans(tensor: Tensor, where: str) -> tuple[int, int]:
 def _filled(tensor: Tensor, values: Tensor | float) -> Tensor:
     with no_grad():
         if isinstance(values, Tensor):
-            tensor.copy_(values)  # type: ignore[attr-defined]
+            tensor.copy_(values)
         else:
-            tensor.fill_(values)  # type: ignore[attr-defined]
+            tensor.fill_(values)
     return tensor
 
 
 def uniform_(
     tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
-    """Numbers evenly distributed over [a, b). tensor: (...), float. Raises ArgumentError unless a <= b.
+    """Numbers evenly distributed over [a, b). tensor: (...), float. Raises ArgumentError unless a
+    <= b.
 
     >>> import tensorgrad
     >>> from tensorgrad.nn import init
@@ -77,7 +82,9 @@ def normal_(
     >>> init.normal_(tensorgrad.empty(2), mean=3.0, std=0.0)
     tensor([3., 3.])
     """
-    return _filled(tensor, random.normal(mean, std, tensor.shape, tensor.dtype, generator=generator))
+    return _filled(
+        tensor, random.normal(mean, std, tensor.shape, tensor.dtype, generator=generator)
+    )
 
 
 def _inverse_erf(y: np.ndarray) -> np.ndarray:
@@ -99,8 +106,8 @@ def trunc_normal_(
     b: float = 2.0,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Normally distributed numbers, of which only those in [a, b] are drawn, by the inverse distribution
-    function. tensor: (...), float. Raises ArgumentError unless a < b and std > 0.
+    """Normally distributed numbers, of which only those in [a, b] are drawn, by the inverse
+    distribution function. tensor: (...), float. Raises ArgumentError unless a < b and std > 0.
 
     >>> import tensorgrad
     >>> from tensorgrad.nn import init
@@ -109,7 +116,9 @@ def trunc_normal_(
     True
     """
     if not (a < b and std > 0):
-        raise ArgumentError(f"trunc_normal_: expected a < b and std > 0, got a={a}, b={b}, std={std}")
+        raise ArgumentError(
+            f"trunc_normal_: expected a < b and std > 0, got a={a}, b={b}, std={std}"
+        )
     low, high = (math.erf((edge - mean) / (std * math.sqrt(2.0))) for edge in (a, b))
     y = random.uniform(low, high, tensor.shape, "float64", generator=generator).numpy()
     x = _inverse_erf(np.clip(y, -1.0 + 1e-15, 1.0 - 1e-15)) * (std * math.sqrt(2.0)) + mean
@@ -162,7 +171,9 @@ def eye_(tensor: Tensor) -> Tensor:
     return _filled(tensor, eye(*tensor.shape, dtype=tensor.dtype))
 
 
-def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
+def xavier_uniform_(
+    tensor: Tensor, gain: float = 1.0, generator: Generator | None = None
+) -> Tensor:
     """Uniform in +-gain * sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010).
 
     tensor: (out, in, ...), float. Raises ShapeError.
@@ -206,8 +217,8 @@ def kaiming_uniform_(
 ) -> Tensor:
     """Uniform in +-gain * sqrt(3 / fan) (He et al. 2015), with the gain of `nonlinearity`.
 
-    tensor: (out, in, ...), float. a: the slope of leaky_relu. mode: the fan, "fan_in" keeps the variance of
-    signals, "fan_out" that of gradients. Raises ShapeError, ArgumentError.
+    tensor: (out, in, ...), float. a: the slope of leaky_relu. mode: the fan, "fan_in" keeps the
+    variance of signals, "fan_out" that of gradients. Raises ShapeError, ArgumentError.
 
     >>> import tensorgrad
     >>> from tensorgrad.nn import init
@@ -225,7 +236,8 @@ def kaiming_normal_(
     nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
 ) -> Tensor:
-    """Normal with standard deviation gain / sqrt(fan) (He et al. 2015); parameters as in kaiming_uniform_.
+    """Normal with standard deviation gain / sqrt(fan) (He et al. 2015); parameters as in
+    kaiming_uniform_.
 
     >>> import tensorgrad
     >>> from tensorgrad.nn import init
@@ -237,8 +249,9 @@ def kaiming_normal_(
 
 
 def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """A random (semi-)orthogonal matrix times gain (Saxe et al. 2014): rows, or columns if there are fewer,
-    are orthonormal; axes after the first count as one. tensor: (m, ...), float. Raises ShapeError.
+    """A random (semi-)orthogonal matrix times gain (Saxe et al. 2014): rows, or columns if there
+    are fewer, are orthonormal; axes after the first count as one. tensor: (m, ...), float. Raises
+    ShapeError.
 
     >>> import tensorgrad
     >>> from tensorgrad.nn import init
@@ -252,7 +265,9 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None =
         return tensor
     rows = tensor.shape[0]
     columns = tensor.size // rows
-    tall = random.normal(0.0, 1.0, (max(rows, columns), min(rows, columns)), "float64", generator=generator)
+    tall = random.normal(
+        0.0, 1.0, (max(rows, columns), min(rows, columns)), "float64", generator=generator
+    )
     q, r = np.linalg.qr(tall.numpy())
     q = q * np.where(np.diag(r) < 0, -1.0, 1.0)  # makes the distribution uniform (Mezzadri 2007)
     if rows < columns:

@@ -21,7 +21,7 @@ def _gradients(parameters: Iterable[Tensor] | Tensor) -> list[Tensor]:
 def _total_norm(gradients: list[Tensor], norm_type: float) -> float:
     if norm_type == 2.0:
         return math.sqrt(total_norm_squared(gradients, "clip_grad_norm_"))
-    sizes = [g.detach().abs() for g in gradients if g.size]  # type: ignore[attr-defined]
+    sizes = [g.detach().abs() for g in gradients if g.size]
     if math.isinf(norm_type):
         largest = [s.max().item() for s in sizes]
         return math.nan if any(map(math.isnan, largest)) else max(largest, default=0.0)
@@ -34,12 +34,12 @@ def clip_grad_norm_(
     norm_type: float = 2.0,
     error_if_nonfinite: bool = False,
 ) -> Tensor:
-    """Scales all gradients by one factor, in place, so that the norm of them all is at most max_norm
-    (Pascanu et al. 2013). Returns the norm before.
+    """Scales all gradients by one factor, in place, so that the norm of them all is at most
+    max_norm (Pascanu et al. 2013). Returns the norm before.
 
     The factor is max_norm / (norm + 1e-6), as in PyTorch; NaN or inf in a gradient spreads, or with
-    error_if_nonfinite raises GradientError. norm_type: the p of the norm, inf for the largest element.
-    Raises ArgumentError for a negative max_norm or a norm_type that is not positive.
+    error_if_nonfinite raises GradientError. norm_type: the p of the norm, inf for the largest
+    element. Raises ArgumentError for a negative max_norm or a norm_type that is not positive.
 
     >>> import tensorgrad
     >>> from tensorgrad import nn
@@ -66,8 +66,8 @@ def clip_grad_norm_(
 
 
 def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -> None:
-    """Limits every element of the gradients to [-clip_value, clip_value], in place. Raises ArgumentError for
-    a negative clip_value.
+    """Limits every element of the gradients to [-clip_value, clip_value], in place. Raises
+    ArgumentError for a negative clip_value.
 
     >>> import tensorgrad
     >>> from tensorgrad import nn
@@ -81,7 +81,7 @@ def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -
         raise ArgumentError(f"clip_grad_value_: expected clip_value >= 0, got {clip_value}")
     with no_grad():
         for g in _gradients(parameters):
-            g.copy_(clip(g, -clip_value, clip_value))  # type: ignore[attr-defined]
+            g.copy_(clip(g, -clip_value, clip_value))
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
@@ -95,8 +95,8 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
 
 
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
-    """Copies the elements of vec (n) into the parameters, in order. Raises ShapeError if n is not their
-    number of elements.
+    """Copies the elements of vec (n) into the parameters, in order. Raises ShapeError if n is not
+    their number of elements.
 
     >>> import tensorgrad
     >>> from tensorgrad import nn
@@ -108,11 +108,13 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     targets = list(parameters)
     expected = sum(p.size for p in targets)
     if vec.shape != (expected,):
-        raise ShapeError(f"vector_to_parameters: expected a vector of {expected} elements, got shape {vec.shape}")
+        raise ShapeError(
+            f"vector_to_parameters: expected a vector of {expected} elements, got shape {vec.shape}"
+        )
     start = 0
     with no_grad():
         for p in targets:
-            p.copy_(reshape(vec[start : start + p.size], p.shape))  # type: ignore[attr-defined, index]
+            p.copy_(reshape(vec[start : start + p.size], p.shape))
             start += p.size
 
 

@@ -122,13 +122,12 @@ def sgd_step(tables: SGDTables, values: tuple[float, ...]) -> bool:
     storages = tables.storages
     copies = None  # keeps the copies of strided gradients alive until after the call
     now = clock()
-    i = 0
-    for p in tables.parameters:
+    for i, p in enumerate(tables.parameters):
         storage = storages[i]
         if p._storage is not storage:
             return False
         leaf = p._node
-        gradient = None if leaf is None else leaf.grad  # type: ignore[union-attr]
+        gradient = None if leaf is None else leaf.grad
         if gradient is None:
             gradients[i] = NULL
         else:
@@ -138,7 +137,6 @@ def sgd_step(tables: SGDTables, values: tuple[float, ...]) -> bool:
             gradients[i] = gradient._ptr
             storage.written = now
             storage.writer = "SGD.step"
-        i += 1
     status = lib.tg_sgd(
         tables.code, tables.count, tables.sizes, tables.pointers, gradients, tables.buffers, tables.started,
         tables.hyper,
@@ -153,7 +151,7 @@ def drop_gradients(parameters: Sequence[Tensor]) -> None:
     for p in parameters:
         leaf = p._node
         if leaf is not None:
-            leaf.grad = None  # type: ignore[union-attr]
+            leaf.grad = None
 
 
 __all__ = ["SGDTables", "by_dtype", "drop_gradients", "scale_all", "sgd_step", "total_norm_squared"]

@@ -14,8 +14,9 @@ class Optimizer:
     """Base of optimizers: an optimizer of one's own subclasses it and defines `step`.
 
     params: Tensors, (name, Tensor) pairs, or dicts with "params" and the options of a group.
-    defaults: the options of groups that do not give them. Attributes: `param_groups`, a list of dicts
-    with "params" and the options, read at every step; `state`, what is kept for each parameter.
+    defaults: the options of groups that do not give them. Attributes: `param_groups`, a list of
+    dicts with "params" and the options, read at every step; `state`, what is kept for each
+    parameter.
 
     Raises ArgumentError for no parameters or one given twice, DTypeError for what is no Tensor,
     GradientError for a Tensor that is no leaf.
@@ -52,8 +53,8 @@ class Optimizer:
             self.add_param_group(group)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Adds a group: a dict of "params" (a Tensor or an iterable of them) and options that differ
-        from the defaults. Raises as the constructor does; then nothing is added.
+        """Adds a group: a dict of "params" (a Tensor or an iterable of them) and options that
+        differ from the defaults. Raises as the constructor does; then nothing is added.
 
         >>> import tensorgrad
         >>> from tensorgrad import nn, optim
@@ -65,20 +66,26 @@ class Optimizer:
         """
         where = type(self).__name__
         if not isinstance(param_group, dict) or "params" not in param_group:
-            raise DTypeError(f"{where}: expected a group to be a dict with 'params', got {param_group!r}")
+            raise DTypeError(
+                f"{where}: expected a group to be a dict with 'params', got {param_group!r}"
+            )
         params = param_group["params"]
         params = [params] if isinstance(params, Tensor) else list(params)
         params = [p[1] if isinstance(p, tuple) and len(p) == 2 else p for p in params]
         seen = {id(p) for p in self._parameters}
         for i, p in enumerate(params):
             if not isinstance(p, Tensor):
-                raise DTypeError(f"{where}: expected Tensors as parameters, got {type(p).__name__} at {i}")
+                raise DTypeError(
+                    f"{where}: expected Tensors as parameters, got {type(p).__name__} at {i}"
+                )
             if not p.is_leaf:
                 raise GradientError(
                     f"{where}: parameter {i} was computed from other tensors; only leaves can be optimized"
                 )
             if id(p) in seen:
-                raise ArgumentError(f"{where}: parameter {i} was given before; each must be in one group, once")
+                raise ArgumentError(
+                    f"{where}: parameter {i} was given before; each must be in one group, once"
+                )
             seen.add(id(p))
         group = {"params": params, **{k: v for k, v in param_group.items() if k != "params"}}
         for option, value in self.defaults.items():
@@ -91,7 +98,8 @@ class Optimizer:
         """Raises ArgumentError for options that make no sense."""
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forgets the gradients of all parameters; with set_to_none=False, makes them zeros in place.
+        """Forgets the gradients of all parameters; with set_to_none=False, makes them zeros in
+        place.
 
         >>> import tensorgrad
         >>> from tensorgrad import optim
@@ -129,8 +137,8 @@ class Optimizer:
         return {"state": dict(sorted(state.items())), "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes over what `state_dict` gave; tensors are copied and converted to their parameter's dtype.
-        Raises StateDictError if groups or shapes differ, and then changes nothing.
+        """Takes over what `state_dict` gave; tensors are copied and converted to their parameter's
+        dtype. Raises StateDictError if groups or shapes differ, and then changes nothing.
 
         >>> import tensorgrad
         >>> from tensorgrad import optim
@@ -145,7 +153,9 @@ class Optimizer:
             saved_groups, saved_state = state_dict["param_groups"], state_dict["state"]
             sizes = [len(group["params"]) for group in saved_groups]
         except (TypeError, KeyError) as error:
-            raise StateDictError(f"{where}: expected 'state' and 'param_groups', missing {error}") from None
+            raise StateDictError(
+                f"{where}: expected 'state' and 'param_groups', missing {error}"
+            ) from None
         expected = [len(group["params"]) for group in self.param_groups]
         if sizes != expected:
             raise StateDictError(f"{where}: expected groups of {expected} parameters, got {sizes}")
@@ -156,7 +166,10 @@ class Optimizer:
             if key not in owner:
                 raise StateDictError(f"{where}: state of parameter {key!r}, which is in no group")
             p = owner[key]
-            state[p] = {name: _loaded(value, p, f"{where}: {name} of {key!r}") for name, value in values.items()}
+            state[p] = {
+                name: _loaded(value, p, f"{where}: {name} of {key!r}")
+                for name, value in values.items()
+            }
         groups = [
             {**group, **{k: v for k, v in saved.items() if k != "params"}}
             for group, saved in zip(self.param_groups, saved_groups)
@@ -181,11 +194,12 @@ def zero_gradients(parameters: Iterable[Tensor]) -> None:
         gradient = p.grad
         if gradient is not None:
             gradient = p.grad = gradient.detach()
-            gradient.zero_()  # type: ignore[attr-defined]
+            gradient.zero_()
 
 
 def _loaded(value: Any, p: Tensor, where: str) -> Any:
-    """A value of a saved state for parameter p: tensors of its shape in its dtype, others as they are."""
+    """A value of a saved state for parameter p: tensors of its shape in its dtype, others as they
+    are."""
     if not hasattr(value, "__array__"):
         return value
     loaded = Tensor(value, None if isinstance(value, Tensor) and value.size == 1 else p.dtype)

@@ -18,14 +18,16 @@ _values = itemgetter("lr", "momentum", "dampening", "weight_decay", "nesterov", 
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent with momentum (Sutskever et al. 2013, with PyTorch's conventions).
+    """Stochastic gradient descent with momentum (Sutskever et al. 2013, with PyTorch's
+    conventions).
 
-    For a parameter w with gradient g: g += weight_decay * w; v = momentum * v + (1 - dampening) * g, the
-    first v being g; w -= lr * v, or lr * (g + momentum * v) with nesterov. maximize: ascends instead.
-    The options are read from `param_groups` at every step, which is one C call per dtype and group.
+    For a parameter w with gradient g: g += weight_decay * w; v = momentum * v + (1 - dampening) *
+    g, the first v being g; w -= lr * v, or lr * (g + momentum * v) with nesterov. maximize: ascends
+    instead. The options are read from `param_groups` at every step, which is one C call per dtype
+    and group.
 
-    params: Tensors, (name, Tensor) pairs, or dicts with "params" and options of their own.
-    Raises ArgumentError for a negative lr, momentum or weight_decay, or nesterov without momentum or with
+    params: Tensors, (name, Tensor) pairs, or dicts with "params" and options of their own. Raises
+    ArgumentError for a negative lr, momentum or weight_decay, or nesterov without momentum or with
     dampening, and as Optimizer does.
 
     >>> import tensorgrad
@@ -93,7 +95,9 @@ class SGD(Optimizer):
                 result = closure()
         if not self._tables:
             for group in self.param_groups:
-                self._tables.append((group, self._tables_of(group["params"], group["momentum"] != 0)))
+                self._tables.append(
+                    (group, self._tables_of(group["params"], group["momentum"] != 0))
+                )
         fit = True
         for group, tables_of_group in self._tables:
             values = _values(group)
@@ -120,7 +124,8 @@ class SGD(Optimizer):
             if momentum:
                 saved = [self.state.get(p, {}).get("momentum_buffer") for p in parameters]
                 momenta = [
-                    zeros_like(p.detach()) if b is None else b.astype(p.dtype) for p, b in zip(parameters, saved)
+                    zeros_like(p.detach()) if b is None else b.astype(p.dtype)
+                    for p, b in zip(parameters, saved)
                 ]
                 tables = SGDTables(parameters, momenta, [b is not None for b in saved])
                 self._note_started(tables)
@@ -132,7 +137,9 @@ class SGD(Optimizer):
     def _note_started(self, tables: SGDTables) -> None:
         """Puts the buffers that hold a value by now into the state."""
         if tables.momenta is not None:
-            for p, momentum_buffer, started in zip(tables.parameters, tables.momenta, tables.started):
+            for p, momentum_buffer, started in zip(
+                tables.parameters, tables.momenta, tables.started
+            ):
                 if started:
                     self.state.setdefault(p, {})["momentum_buffer"] = momentum_buffer
             tables.waiting = not all(tables.started)

@@ -1,4 +1,5 @@
-"""Learning rates as functions of the epoch, in closed form. Call `step()` after each epoch's last `optimizer.step()`."""
+"""Learning rates as functions of the epoch, in closed form. Call `step()` after each epoch's last
+`optimizer.step()`."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ from tensorgrad.optim._optimizer import Optimizer
 class LRScheduler:
     """Base of schedulers: a scheduler of one's own subclasses it and defines `rate`.
 
-    Attributes: `last_epoch`, the number of steps so far; `base_lrs`, the learning rate of each group at
-    the start. Raises DTypeError for what is no Optimizer.
+    Attributes: `last_epoch`, the number of steps so far; `base_lrs`, the learning rate of each
+    group at the start. Raises DTypeError for what is no Optimizer.
 
     >>> import tensorgrad
     >>> from tensorgrad import optim
@@ -30,9 +31,13 @@ class LRScheduler:
 
     def __init__(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
-            raise DTypeError(f"{type(self).__name__}: expected an Optimizer, got {type(optimizer).__name__}")
+            raise DTypeError(
+                f"{type(self).__name__}: expected an Optimizer, got {type(optimizer).__name__}"
+            )
         self.optimizer = optimizer
-        self.base_lrs = [group.setdefault("initial_lr", group["lr"]) for group in optimizer.param_groups]
+        self.base_lrs = [
+            group.setdefault("initial_lr", group["lr"]) for group in optimizer.param_groups
+        ]
         self.last_epoch = 0
         self._apply()
 
@@ -64,7 +69,8 @@ class LRScheduler:
 
 
 class StepLR(LRScheduler):
-    """The learning rate times gamma after every step_size epochs. Raises ArgumentError for step_size < 1.
+    """The learning rate times gamma after every step_size epochs. Raises ArgumentError for
+    step_size < 1.
 
     >>> import tensorgrad
     >>> from tensorgrad import optim
@@ -88,8 +94,8 @@ class StepLR(LRScheduler):
 
 
 class CosineAnnealingLR(LRScheduler):
-    """The learning rate from its start to eta_min along half a cosine of T_max epochs, and on along the
-    cosine (Loshchilov and Hutter 2017, without restarts). Raises ArgumentError for T_max < 1.
+    """The learning rate from its start to eta_min along half a cosine of T_max epochs, and on along
+    the cosine (Loshchilov and Hutter 2017, without restarts). Raises ArgumentError for T_max < 1.
 
     >>> import tensorgrad
     >>> from tensorgrad import optim
@@ -113,8 +119,8 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class LambdaLR(LRScheduler):
-    """The learning rate at the start times a function of the epoch. lr_lambda: a function, or one for each
-    group. Raises ArgumentError if their number differs from that of the groups.
+    """The learning rate at the start times a function of the epoch. lr_lambda: a function, or one
+    for each group. Raises ArgumentError if their number differs from that of the groups.
 
     >>> import tensorgrad
     >>> from tensorgrad import optim
@@ -126,12 +132,16 @@ class LambdaLR(LRScheduler):
     """
 
     def __init__(
-        self, optimizer: Optimizer, lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]]
+        self,
+        optimizer: Optimizer,
+        lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
     ) -> None:
         groups = len(getattr(optimizer, "param_groups", ()))
         self.lr_lambdas = [lr_lambda] * groups if callable(lr_lambda) else list(lr_lambda)
         if len(self.lr_lambdas) != groups:
-            raise ArgumentError(f"LambdaLR: expected {groups} functions, got {len(self.lr_lambdas)}")
+            raise ArgumentError(
+                f"LambdaLR: expected {groups} functions, got {len(self.lr_lambdas)}"
+            )
         super().__init__(optimizer)
 
     def rate(self, base_lr: float, epoch: int, group: int) -> float:

@@ -69,5 +69,7 @@ def test_special_values_of_pairs(name):
 
 def test_type_stub_is_current():
     script = Path(__file__).parents[2] / "scripts" / "make_stubs.py"
-    result = subprocess.run([sys.executable, str(script), "--check"], capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, str(script), "--check"], capture_output=True, text=True
+    )
     assert result.returncode == 0, result.stdout + result.stderr

@@ -24,7 +24,11 @@ def declare(gradient, forward=None, reference=None, saves=("x",)):
         return (forward or (lambda x: x * x))(x)
 
     return tg.op(
-        gradient=gradient, saves=saves, reference=reference or np.square, cases=(Case((3, 4)),), method=False
+        gradient=gradient,
+        saves=saves,
+        reference=reference or np.square,
+        cases=(Case((3, 4)),),
+        method=False,
     )(wrong_op)
 
 
