@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -179,9 +180,8 @@ def _check_writable(option: str, path: Path) -> None:
 
 def _save(model: nn.Module, path: Path) -> None:
     with atomic_write(path) as file:
-        np.savez(
-            file, **{name: value.detach().numpy() for name, value in model.state_dict().items()}
-        )
+        weights: Any = {k: v.detach().numpy() for k, v in model.state_dict().items()}
+        np.savez(file, **weights)
     _say(f"weights saved to {path}")
 
 

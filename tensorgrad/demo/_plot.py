@@ -40,10 +40,12 @@ def draw(
 
     mistakes = evaluation.worst_mistakes(COLUMNS * ROWS)
     rows = max(1, -(-len(mistakes) // COLUMNS))
-    with mpl.rc_context(STYLE):
+    style: Any = STYLE
+    with mpl.rc_context(style):
         figure = Figure(figsize=(9, 3.3 + 1.75 * rows), dpi=160, layout="constrained")
         figure.suptitle(title, fontsize=12, fontweight="bold")
-        curves, grid = figure.subfigures(2, 1, height_ratios=[2.9, 0.4 + 1.75 * rows])
+        parts: Any = figure.subfigures(2, 1, height_ratios=[2.9, 0.4 + 1.75 * rows])
+        curves, grid = parts
         loss_axes, accuracy_axes = curves.subplots(1, 2)
         _draw_loss(loss_axes, history)
         _draw_accuracy(accuracy_axes, history)

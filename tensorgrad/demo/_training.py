@@ -102,7 +102,7 @@ def evaluate(
             logits = model(images)
             total += criterion(logits, targets).item() * len(targets)
             labels.append(targets.numpy())
-            probabilities.append(tensorgrad.softmax(logits, axis=1).numpy())
+            probabilities.append(logits.softmax(axis=1).numpy())
     return Evaluation(total / len(dataset), np.concatenate(labels), np.concatenate(probabilities))
 
 

@@ -27,7 +27,7 @@ def check_reduction(reduction: str, name: str, batchmean: bool = False) -> None:
 def _reduced(elements: Any, reduction: str, name: str) -> Tensor:
     check_reduction(reduction, name)
     if reduction == "mean":
-        return elements.mean()  # type: ignore[no-any-return]
+        return elements.mean()
     return elements.sum() if reduction == "sum" else elements
 
 

@@ -168,7 +168,7 @@ def eye_(tensor: Tensor) -> Tensor:
     """
     if tensor.ndim != 2:
         raise ShapeError(f"eye_: expected 2 axes, got shape {tensor.shape}")
-    return _filled(tensor, eye(*tensor.shape, dtype=tensor.dtype))
+    return _filled(tensor, eye(tensor.shape[0], tensor.shape[1], tensor.dtype))
 
 
 def xavier_uniform_(

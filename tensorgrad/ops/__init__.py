@@ -32,15 +32,12 @@ for _declared in registry.values():
         setattr(Tensor, _method, _declared.function)
 
 __all__ = ["binary", "composite", "op", "unary"]
-for _family in (
-    arithmetic,
-    comparisons,
-    creation,
-    elementwise,
-    indexing,
-    losses,
-    matrix,
-    reductions,
-    shaping,
-):
-    __all__ += _family.__all__
+__all__ += arithmetic.__all__
+__all__ += comparisons.__all__
+__all__ += creation.__all__
+__all__ += elementwise.__all__
+__all__ += indexing.__all__
+__all__ += losses.__all__
+__all__ += matrix.__all__
+__all__ += reductions.__all__
+__all__ += shaping.__all__

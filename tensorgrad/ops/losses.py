@@ -267,7 +267,7 @@ def _reference(x, labels, weight=None, ignore_index=-100, label_smoothing=0.0, r
             0.0
             if k == ignore_index
             else -(1 - label_smoothing) * w[k] * p[k] - label_smoothing / len(p) * (w * p).sum()
-            for p, k in zip(log_p, labels)
+            for p, k in zip(log_p, labels, strict=True)
         ]
     )
     total = sum(w[k] for k in labels if k != ignore_index)

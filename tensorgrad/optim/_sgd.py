@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from numbers import Real
 from operator import itemgetter
 from typing import Any
 
@@ -65,7 +64,7 @@ class SGD(Optimizer):
     def _check(self, group: dict[str, Any]) -> None:
         for option in ("lr", "momentum", "dampening", "weight_decay"):
             value = group[option]
-            if not isinstance(value, Real) or not (option == "dampening" or value >= 0):
+            if not isinstance(value, (int, float)) or not (option == "dampening" or value >= 0):
                 raise ArgumentError(f"SGD: expected a number >= 0 for {option}, got {value!r}")
         if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
             raise ArgumentError(

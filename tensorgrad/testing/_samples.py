@@ -52,7 +52,7 @@ def is_varied(case: Case) -> list[bool]:
 
 
 def _transposed(array: Array) -> Array:
-    return np.asarray(array.T, order="C").T
+    return np.ascontiguousarray(array.T).T
 
 
 def _strided(array: Array) -> Array:
