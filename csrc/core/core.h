@@ -16,7 +16,8 @@ enum { TG_MAX_THREADS = 256 };
 enum { TG_SCRATCH_SLOTS = 4 };
 void *tg_scratch(int slot, size_t bytes);
 
-int64_t tg_granted_memory(void); /* bytes of memory this process may use: the machine's, or its cgroup's limit if lower */
+int64_t tg_granted_memory(
+    void); /* bytes of memory this process may use: the machine's, or its cgroup's limit if lower */
 
 /* *out = a * b or a + b; nonzero on overflow or a negative operand. */
 static inline int tg_mul_overflows(int64_t a, int64_t b, int64_t *out) {

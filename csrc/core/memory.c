@@ -80,7 +80,8 @@ static block *map_block(size_t bytes) {
     const size_t whole = HEADER_PAGE_BYTES + bytes + HUGE_PAGE_BYTES;
     char *base = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base == MAP_FAILED) return NULL;
-    const uintptr_t data_at = ((uintptr_t)base + HEADER_PAGE_BYTES + HUGE_PAGE_BYTES - 1) & ~(uintptr_t)(HUGE_PAGE_BYTES - 1);
+    const uintptr_t data_at =
+        ((uintptr_t)base + HEADER_PAGE_BYTES + HUGE_PAGE_BYTES - 1) & ~(uintptr_t)(HUGE_PAGE_BYTES - 1);
     char *data = base + (data_at - (uintptr_t)base);
     char *begin = data - HEADER_PAGE_BYTES, *end = data + bytes;
     if (begin > base) munmap(base, (size_t)(begin - base));

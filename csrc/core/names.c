@@ -3,10 +3,10 @@
 
 #define NAME(name, ...) #name,
 
-#define FAMILY(id, OPS)                                                                                                        \
-    case id: {                                                                                                                 \
-        static const char *const names[] = {OPS(NAME)};                                                                        \
-        return op < (int)(sizeof names / sizeof names[0]) ? names[op] : NULL;                                                  \
+#define FAMILY(id, OPS)                                                       \
+    case id: {                                                                \
+        static const char *const names[] = {OPS(NAME)};                       \
+        return op < (int)(sizeof names / sizeof names[0]) ? names[op] : NULL; \
     }
 
 const char *tg_op_name(int family, int op) {

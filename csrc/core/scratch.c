@@ -9,7 +9,8 @@ typedef struct {
     size_t sizes[TG_SCRATCH_SLOTS];
 } slots;
 
-static _Thread_local slots *mine; /* the key's destructor gets the pointer as its argument: thread-locals may be gone by then */
+static _Thread_local slots
+    *mine; /* the key's destructor gets the pointer as its argument: thread-locals may be gone by then */
 static pthread_key_t key;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int key_failed;

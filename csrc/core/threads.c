@@ -25,7 +25,7 @@
 #include "core.h"
 
 enum {
-    SPIN_NANOSECONDS = 200000,  /* how long a thread polls before it sleeps */
+    SPIN_NANOSECONDS = 1000000, /* how long a thread polls before it sleeps */
     YIELD_NANOSECONDS = 20000,  /* from here on it lets others have the CPU between polls */
     STACK_BYTES = 1 << 20
 };
@@ -40,11 +40,11 @@ typedef struct {
 } mailbox;
 
 static mailbox workers[TG_MAX_THREADS - 1];
-static atomic_bool busy;                    /* held by the call that owns the pool, with all that follows */
-static int started;                         /* workers that run */
-static bool fork_handled;                   /* pthread_atfork is done */
-static atomic_bool creation_failed;         /* no more threads to be had; asked again after tg_set_num_threads */
-static atomic_int wanted;                   /* threads per call, the caller included; 0 until first asked for */
+static atomic_bool busy;            /* held by the call that owns the pool, with all that follows */
+static int started;                 /* workers that run */
+static bool fork_handled;           /* pthread_atfork is done */
+static atomic_bool creation_failed; /* no more threads to be had; asked again after tg_set_num_threads */
+static atomic_int wanted;           /* threads per call, the caller included; 0 until first asked for */
 static atomic_int spin_nanoseconds;
 
 /* ---- sleeping --------------------------------------------------------------------------------------------------- */

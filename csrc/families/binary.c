@@ -7,7 +7,7 @@ typedef struct {
     int op, dtype;
     const uint8_t *condition; /* of a where, else NULL */
     const char *a, *b;
-    char *y; /* (n), contiguous */
+    char *y;                 /* (n), contiguous */
     const tg_layout *layout; /* NULL: every operand is (n) */
 } binary_call;
 
@@ -59,7 +59,8 @@ int tg_binary(int op, int dtype, int64_t n, const void *a, const void *b, void *
     return run(&call, n);
 }
 
-int tg_where(int dtype, int64_t n, const uint8_t *condition, const void *a, const void *b, void *y, const tg_layout *layout) {
+int tg_where(int dtype, int64_t n, const uint8_t *condition, const void *a, const void *b, void *y,
+             const tg_layout *layout) {
     if (!condition && n > 0) return TG_BAD_ARGUMENT;
     binary_call call = {.dtype = dtype, .condition = condition, .a = a, .b = b, .y = y, .layout = layout};
     return run(&call, n);

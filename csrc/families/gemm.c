@@ -119,15 +119,17 @@ static int multiply(int dtype, const tg_gemm_problem *problem) {
 
 /* The unary op that an activation is, by its id; none has none. */
 static tg_unary_fn activation_kernel(int dtype, int activation) {
-    static const int ops[] = {
-        [TG_ACTIVATION_tanh] = TG_UNARY_tanh, [TG_ACTIVATION_sigmoid] = TG_UNARY_sigmoid, [TG_ACTIVATION_gelu] = TG_UNARY_gelu,
-        [TG_ACTIVATION_gelu_tanh] = TG_UNARY_gelu_tanh, [TG_ACTIVATION_silu] = TG_UNARY_silu};
+    static const int ops[] = {[TG_ACTIVATION_tanh] = TG_UNARY_tanh,
+                              [TG_ACTIVATION_sigmoid] = TG_UNARY_sigmoid,
+                              [TG_ACTIVATION_gelu] = TG_UNARY_gelu,
+                              [TG_ACTIVATION_gelu_tanh] = TG_UNARY_gelu_tanh,
+                              [TG_ACTIVATION_silu] = TG_UNARY_silu};
     if (activation == TG_ACTIVATION_none || activation == TG_ACTIVATION_relu) return NULL;
     return tg_active->unary[dtype]->forward[ops[activation]];
 }
 
-int tg_gemm(int dtype, int flags, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b, int64_t ldb,
-            void *c, int64_t ldc, const void *bias, int activation) {
+int tg_gemm(int dtype, int flags, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b,
+            int64_t ldb, void *c, int64_t ldc, const void *bias, int activation) {
     if (activation < 0 || activation >= TG_ACTIVATION_COUNT) return TG_BAD_ARGUMENT;
     tg_gemm_problem problem = {flags, activation == TG_ACTIVATION_relu, m, n, k, a, lda, b, ldb, c, ldc, bias, NULL};
     const int status = check(dtype, &problem);
@@ -167,12 +169,12 @@ static void multiply_batch(void *ctx, int64_t begin, int64_t end) {
 
 /* One b for all of the batch, and matrices a and c that follow upon one another: a single taller product. */
 static int is_one_product(const tg_gemm_problem *p, const tg_layout *batch) {
-    return batch->ndim == 1 && !(p->flags & TG_TRANS_A) && batch->strides[1][0] == 0 && batch->strides[0][0] == p->m * p->lda &&
-           batch->strides[2][0] == p->m * p->ldc;
+    return batch->ndim == 1 && !(p->flags & TG_TRANS_A) && batch->strides[1][0] == 0 &&
+           batch->strides[0][0] == p->m * p->lda && batch->strides[2][0] == p->m * p->ldc;
 }
 
-int tg_gemm_batched(int dtype, int flags, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b, int64_t ldb,
-                    void *c, int64_t ldc, const tg_layout *batch) {
+int tg_gemm_batched(int dtype, int flags, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b,
+                    int64_t ldb, void *c, int64_t ldc, const tg_layout *batch) {
     if (!batch || batch->ndim < 0 || batch->ndim > TG_MAX_DIMS) return TG_BAD_ARGUMENT;
     int64_t count = 1;
     for (int64_t d = 0; d < batch->ndim; d++)

@@ -11,7 +11,7 @@ static int is_itemsize(int size) { return size == 1 || size == 2 || size == 4 ||
 static int64_t grain_of(int64_t bytes) { return bytes >= MOVE_BYTES ? 1 : MOVE_BYTES / (bytes > 0 ? bytes : 1); }
 
 /* Copies n elements; the size is a constant in each call below, so that memcpy becomes one move. */
-#define TG_COPY_LINE(size)                                                                                                     \
+#define TG_COPY_LINE(size) \
     for (int64_t i = 0; i < n; i++) memcpy(dst + i * dst_step, src + i * src_step, size)
 
 /* src_step, dst_step: in bytes */
@@ -127,7 +127,8 @@ static int check_take(int64_t itemsize, int64_t outer, int64_t length, int64_t i
     return TG_OK;
 }
 
-int tg_take(int itemsize, int64_t outer, int64_t length, int64_t inner, int64_t count, const int64_t *index, const void *src, void *dst) {
+int tg_take(int itemsize, int64_t outer, int64_t length, int64_t inner, int64_t count, const int64_t *index,
+            const void *src, void *dst) {
     take_call call = {length, inner, count, index, src, dst, NULL, itemsize};
     if (!is_itemsize(itemsize)) return TG_BAD_ARGUMENT;
     const int status = check_take(itemsize, outer, length, inner, count, &call.inner);
@@ -157,7 +158,8 @@ static void take_grad_range(void *ctx, int64_t begin, int64_t end) {
     }
 }
 
-int tg_take_grad(int dtype, int64_t outer, int64_t length, int64_t inner, int64_t count, const int64_t *index, const void *gy, void *gx) {
+int tg_take_grad(int dtype, int64_t outer, int64_t length, int64_t inner, int64_t count, const int64_t *index,
+                 const void *gy, void *gx) {
     int64_t bytes, columns;
     if (!tg_is_dtype(dtype)) return TG_BAD_ARGUMENT;
     const int64_t itemsize = (int64_t)tg_itemsize(dtype);

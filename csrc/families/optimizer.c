@@ -8,11 +8,11 @@ typedef struct {
     const tg_optimizer_kernels *kernels;
     size_t itemsize;
     int64_t count;
-    const int64_t *sizes;        /* (count) */
-    void *const *arrays;         /* (count): parameters, or what is scaled */
-    const void *const *inputs;   /* (count): gradients, or what is squared */
-    void *const *momenta;        /* (count) or NULL */
-    const uint8_t *started;      /* (count) or NULL */
+    const int64_t *sizes;      /* (count) */
+    void *const *arrays;       /* (count): parameters, or what is scaled */
+    const void *const *inputs; /* (count): gradients, or what is squared */
+    void *const *momenta;      /* (count) or NULL */
+    const uint8_t *started;    /* (count) or NULL */
     tg_sgd_hyper hyper;
     double factor;
     double *sums; /* (blocks) */
@@ -57,8 +57,8 @@ static void sgd_block(const optimizer_call *c, int64_t a, int64_t begin, int64_t
 }
 static void sgd_range(void *ctx, int64_t begin, int64_t end) { each_block(ctx, begin, end, sgd_block); }
 
-int tg_sgd(int dtype, int64_t count, const int64_t *sizes, void *const *params, const void *const *grads, void *const *momenta,
-           uint8_t *started, const double *hyper) {
+int tg_sgd(int dtype, int64_t count, const int64_t *sizes, void *const *params, const void *const *grads,
+           void *const *momenta, uint8_t *started, const double *hyper) {
     const int64_t blocks = check(dtype, count, sizes, params);
     if (blocks < 0) return (int)-blocks;
     if (count == 0) return TG_OK;

@@ -27,7 +27,8 @@ int tg_random(int op, int dtype, int64_t n, double a, double b, tg_generator *ge
     if (op == TG_RANDOM_bernoulli && !(a >= 0 && a <= 1)) return TG_BAD_ARGUMENT;
     if (n == 0) return TG_OK;
     if (!out) return TG_BAD_ARGUMENT;
-    random_call call = {tg_active->random[dtype]->draw[op], a, b, generator->key, generator->counter, tg_itemsize(dtype), out};
+    random_call call = {
+        tg_active->random[dtype]->draw[op], a, b, generator->key, generator->counter, tg_itemsize(dtype), out};
     tg_parallel_for(n, RANDOM_GRAIN, random_range, &call);
     const uint64_t chunks = (uint64_t)n / TG_RANDOM_CHUNK + ((uint64_t)n % TG_RANDOM_CHUNK != 0);
     generator->counter += chunks * (TG_RANDOM_CHUNK * call.itemsize / 16);
@@ -46,7 +47,8 @@ typedef struct {
 static uint64_t next_word(word_stream *s) {
     const int64_t at = s->used % (2 * BUFFER_BLOCKS);
     if (at == 0)
-        tg_active->random[TG_F32]->bits(BUFFER_BLOCKS, s->key, s->counter + (uint64_t)s->used / 2, (uint32_t *)(void *)s->words);
+        tg_active->random[TG_F32]->bits(BUFFER_BLOCKS, s->key, s->counter + (uint64_t)s->used / 2,
+                                        (uint32_t *)(void *)s->words);
     s->used++;
     return s->words[at];
 }

@@ -40,8 +40,9 @@ typedef struct {
 static place unit_place(const cut *c, int64_t unit) {
     const int64_t tile = unit % c->tiles, block = unit / c->tiles % c->blocks, o = unit / c->tiles / c->blocks;
     const int64_t row = block * c->length, column = tile * c->width;
-    return (place){c->n - row < c->length ? c->n - row : c->length, c->inner - column < c->width ? c->inner - column : c->width,
-                   (o * c->n + row) * c->inner + column, (o * c->blocks + block) * c->inner + column};
+    return (place){c->n - row < c->length ? c->n - row : c->length,
+                   c->inner - column < c->width ? c->inner - column : c->width, (o * c->n + row) * c->inner + column,
+                   (o * c->blocks + block) * c->inner + column};
 }
 
 /* x: (outer, n, inner), y: (outer, blocks, inner) */
@@ -82,8 +83,12 @@ static const int combining_op[TG_REDUCE_COUNT] = {
 static int reduce(int op, int dtype, int64_t outer, int64_t n, int64_t inner, const void *x, void *y, int slot) {
     const int64_t itemsize = (int64_t)tg_itemsize(dtype);
     const tg_reduce_kernels *kernels = tg_active->reduce[dtype];
-    reduce_call call = {.cut = cut_work(n, inner), .rows = kernels->rows[op], .columns = kernels->columns[op],
-                        .itemsize = itemsize, .x = x, .y = y};
+    reduce_call call = {.cut = cut_work(n, inner),
+                        .rows = kernels->rows[op],
+                        .columns = kernels->columns[op],
+                        .itemsize = itemsize,
+                        .x = x,
+                        .y = y};
     if (call.cut.blocks > 1) {
         call.y = tg_scratch(slot, (size_t)(outer * call.cut.blocks * inner * itemsize));
         if (!call.y) return TG_NO_MEMORY;
@@ -96,8 +101,10 @@ static int reduce(int op, int dtype, int64_t outer, int64_t n, int64_t inner, co
 /* What both entry points demand of their sizes. *outputs: outer * inner */
 static int check_sizes(int dtype, int64_t outer, int64_t n, int64_t inner, int64_t *outputs) {
     int64_t bytes;
-    if (tg_mul_overflows(outer, inner, outputs) || tg_mul_overflows(*outputs, (int64_t)sizeof(int64_t), &bytes)) return TG_BAD_SIZE;
-    if (tg_mul_overflows(*outputs, n, &bytes) || tg_mul_overflows(bytes, (int64_t)tg_itemsize(dtype), &bytes)) return TG_BAD_SIZE;
+    if (tg_mul_overflows(outer, inner, outputs) || tg_mul_overflows(*outputs, (int64_t)sizeof(int64_t), &bytes))
+        return TG_BAD_SIZE;
+    if (tg_mul_overflows(*outputs, n, &bytes) || tg_mul_overflows(bytes, (int64_t)tg_itemsize(dtype), &bytes))
+        return TG_BAD_SIZE;
     return TG_OK;
 }
 
@@ -147,8 +154,12 @@ int tg_argreduce(int op, int dtype, int64_t outer, int64_t n, int64_t inner, con
     if (outputs == 0) return TG_OK;
     if (!x || !y) return TG_BAD_ARGUMENT;
     const tg_reduce_kernels *kernels = tg_active->reduce[dtype];
-    reduce_call call = {.cut = cut_work(n, inner), .arg_rows = kernels->arg_rows[op], .arg_columns = kernels->arg_columns[op],
-                        .itemsize = (int64_t)tg_itemsize(dtype), .x = x, .positions = y};
+    reduce_call call = {.cut = cut_work(n, inner),
+                        .arg_rows = kernels->arg_rows[op],
+                        .arg_columns = kernels->arg_columns[op],
+                        .itemsize = (int64_t)tg_itemsize(dtype),
+                        .x = x,
+                        .positions = y};
     const cut *c = &call.cut;
     if (c->blocks > 1) {
         call.positions = tg_scratch(0, (size_t)(outputs * c->blocks) * sizeof(int64_t)); /* (outer, blocks, inner) */

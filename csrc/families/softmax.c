@@ -1,23 +1,27 @@
 /* Entry points of the softmax family: check the arguments, split the rows, call the active table. */
 #include "../kernels/table.h"
 
+enum { THREAD_ELEMENTS = 1 << 13 }; /* a thread's share at least: below this a second one costs more than it brings */
+
+/* Rows are handed out in blocks whose size follows from the shape alone: kernels may group the rows of a block, and losses are
+ * summed block by block, for any number of threads alike. */
+static int64_t block_rows(int64_t cols) {
+    const int64_t rows = THREAD_ELEMENTS / (cols > 0 ? cols : 1);
+    return rows > TG_SOFTMAX_BLOCK ? TG_SOFTMAX_BLOCK : rows > 0 ? rows : 1;
+}
+static int64_t row_grain(int64_t cols) {
+    const int64_t elements = block_rows(cols) * (cols > 0 ? cols : 1);
+    return block_rows(cols) * (elements >= THREAD_ELEMENTS ? 1 : (THREAD_ELEMENTS + elements - 1) / elements);
+}
+
 typedef struct {
-    tg_softmax_fn forward;
-    tg_softmax_grad_fn gradient;
-    const char *a, *b; /* x, unused or gy, y: (rows, cols) */
-    char *out;         /* (rows, cols) */
+    tg_softmax_fn forward;       /* either this */
+    tg_softmax_grad_fn gradient; /* or this */
+    const char *a, *b;           /* (rows, cols): x and nothing, or gy and y */
+    char *out;                   /* (rows, cols) */
     int64_t cols;
     size_t row_bytes;
 } softmax_call;
-
-enum { ROW_WORK = 1 << 13 }; /* elements; below this a second thread costs more than it brings */
-
-/* Rows per thread at least: a multiple of 64, so that kernels which take several rows at once see the same groups for any
- * number of threads. */
-static int64_t row_grain(int64_t cols) {
-    const int64_t rows = ROW_WORK / (cols > 0 ? cols : 1);
-    return rows / 64 * 64 + (rows < 64 ? 64 : 0);
-}
 
 static void softmax_range(void *ctx, int64_t begin, int64_t end) {
     const softmax_call *c = ctx;
@@ -30,7 +34,8 @@ static void softmax_range(void *ctx, int64_t begin, int64_t end) {
 
 static int softmax_run(int dtype, int64_t rows, softmax_call *call) {
     int64_t total;
-    if (tg_mul_overflows(rows, call->cols, &total)) return TG_BAD_SIZE;
+    if (tg_mul_overflows(rows, call->cols, &total) || tg_mul_overflows(total, (int64_t)tg_itemsize(dtype), &total))
+        return TG_BAD_SIZE;
     if (total == 0) return TG_OK;
     if (!call->a || !call->b || !call->out) return TG_BAD_ARGUMENT;
     call->row_bytes = (size_t)call->cols * tg_itemsize(dtype);
@@ -49,6 +54,8 @@ int tg_softmax_grad(int op, int dtype, int64_t rows, int64_t cols, const void *g
     softmax_call call = {NULL, tg_active->softmax[dtype]->gradient[op], gy, y, gx, cols, 0};
     return softmax_run(dtype, rows, &call);
 }
+
+/* ---- cross-entropy ---------------------------------------------------------------------------------------------- */
 
 static double element(int dtype, const void *array, int64_t i) {
     return dtype == TG_F32 ? (double)((const float *)array)[i] : ((const double *)array)[i];
@@ -71,18 +78,21 @@ static void cross_entropy_range(void *ctx, int64_t begin, int64_t end) {
     task->kernel(&task->call, begin, end);
 }
 
-/* What both directions check and prepare. TG_OK leaves task->call without the pointers that only one of them has. */
-static int cross_entropy_prepare(int dtype, int64_t rows, int64_t cols, const void *x, const int64_t *labels, const void *weight,
-                                 int64_t ignore_index, double label_smoothing, int reduction, cross_entropy_task *task) {
+/* What both directions check and prepare. */
+static int cross_entropy_prepare(int dtype, int64_t rows, int64_t cols, const void *x, const int64_t *labels,
+                                 const void *weight, int64_t ignore_index, double label_smoothing, int reduction,
+                                 cross_entropy_task *task) {
     int64_t total;
     if (!tg_is_dtype(dtype) || reduction < TG_NONE || reduction > TG_SUM) return TG_BAD_ARGUMENT;
     if (!(label_smoothing >= 0 && label_smoothing <= 1)) return TG_BAD_ARGUMENT;
-    if (tg_mul_overflows(rows, cols, &total)) return TG_BAD_SIZE;
+    if (tg_mul_overflows(rows, cols, &total) || tg_mul_overflows(total, (int64_t)tg_itemsize(dtype), &total))
+        return TG_BAD_SIZE;
     if (rows > 0 && (!labels || (total > 0 && !x))) return TG_BAD_ARGUMENT;
-    for (int64_t r = 0; r < rows; r++)
-        if ((labels[r] < 0 || labels[r] >= cols) && labels[r] != ignore_index) return TG_BAD_INDEX;
+    int64_t bad = 0;
+    for (int64_t r = 0; r < rows; r++) bad |= ((uint64_t)labels[r] >= (uint64_t)cols) & (labels[r] != ignore_index);
+    if (bad) return TG_BAD_INDEX;
     double weight_total = (double)cols;
-    if (weight) {
+    if (weight && label_smoothing != 0) {
         weight_total = 0;
         for (int64_t c = 0; c < cols; c++) weight_total += element(dtype, weight, c);
     }
@@ -92,7 +102,8 @@ static int cross_entropy_prepare(int dtype, int64_t rows, int64_t cols, const vo
                                          .weight = weight,
                                          .ignore_index = ignore_index,
                                          .smoothing = label_smoothing,
-                                         .weight_total = weight_total};
+                                         .weight_total = weight_total,
+                                         .block = block_rows(cols)};
     return TG_OK;
 }
 
@@ -103,26 +114,26 @@ int tg_cross_entropy(int dtype, int64_t rows, int64_t cols, const void *x, const
         cross_entropy_prepare(dtype, rows, cols, x, labels, weight, ignore_index, label_smoothing, reduction, &task);
     if (status != TG_OK) return status;
     if (!saved || (!loss && (rows > 0 || reduction != TG_NONE))) return TG_BAD_ARGUMENT;
+    const int64_t blocks = rows / task.call.block + (rows % task.call.block != 0);
     task.kernel = tg_active->softmax[dtype]->cross_entropy;
     task.call.lse = saved;
-    task.call.loss = loss;
-    if (reduction != TG_NONE && rows > 0) {
-        task.call.loss = tg_scratch(0, (size_t)rows * tg_itemsize(dtype));
-        if (!task.call.loss) return TG_NO_MEMORY;
-    }
+    task.call.loss = reduction == TG_NONE ? loss : NULL;
+    task.call.sums = tg_scratch(0, (size_t)blocks * 2 * sizeof(double));
+    if (!task.call.sums && blocks > 0) return TG_NO_MEMORY;
     tg_parallel_for(rows, row_grain(cols), cross_entropy_range, &task);
-    double weights = 0, sum = 0;
-    for (int64_t r = 0; r < rows; r++)
-        if (labels[r] != ignore_index) weights += weight ? element(dtype, weight, labels[r]) : 1;
+    double sum = 0, weights = 0;
+    for (int64_t b = 0; b < blocks; b++) {
+        sum += task.call.sums[2 * b];
+        weights += task.call.sums[2 * b + 1];
+    }
     set_element(dtype, saved, rows, weights);
-    if (reduction == TG_NONE) return TG_OK;
-    for (int64_t r = 0; r < rows; r++) sum += element(dtype, task.call.loss, r);
-    set_element(dtype, loss, 0, reduction == TG_MEAN ? sum / weights : sum);
+    if (reduction != TG_NONE) set_element(dtype, loss, 0, reduction == TG_MEAN ? sum / weights : sum);
     return TG_OK;
 }
 
-int tg_cross_entropy_grad(int dtype, int64_t rows, int64_t cols, const void *x, const int64_t *labels, const void *weight,
-                          int64_t ignore_index, double label_smoothing, int reduction, const void *saved, const void *gy, void *gx) {
+int tg_cross_entropy_grad(int dtype, int64_t rows, int64_t cols, const void *x, const int64_t *labels,
+                          const void *weight, int64_t ignore_index, double label_smoothing, int reduction,
+                          const void *saved, const void *gy, void *gx) {
     cross_entropy_task task;
     const int status =
         cross_entropy_prepare(dtype, rows, cols, x, labels, weight, ignore_index, label_smoothing, reduction, &task);

@@ -46,7 +46,8 @@ int tg_unary_grad(int op, int dtype, int64_t n, const void *gy, const void *s, v
     if (n == 0) return TG_OK;
     if (!gy || !s || !gx) return TG_BAD_ARGUMENT;
     const tg_unary_grad_fn kernel = tg_active->unary[dtype]->gradient[op];
-    unary_call call = {.gradient = kernel, .gy = gy, .s = s, .out = gx, .itemsize = tg_itemsize(dtype), .p0 = p0, .p1 = p1};
+    unary_call call = {
+        .gradient = kernel, .gy = gy, .s = s, .out = gx, .itemsize = tg_itemsize(dtype), .p0 = p0, .p1 = p1};
     tg_parallel_for(n, forward_grain[op], gradient_range, &call);
     return TG_OK;
 }

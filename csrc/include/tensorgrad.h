@@ -36,7 +36,15 @@ enum tg_status {
 
 enum tg_dtype { TG_F32 = 0, TG_F64 = 1 };
 
-enum tg_family { TG_UNARY = 0, TG_BINARY = 1, TG_REDUCE = 2, TG_ARGREDUCE = 3, TG_SOFTMAX = 4, TG_RANDOM = 5, TG_ACTIVATION = 6 };
+enum tg_family {
+    TG_UNARY = 0,
+    TG_BINARY = 1,
+    TG_REDUCE = 2,
+    TG_ARGREDUCE = 3,
+    TG_SOFTMAX = 4,
+    TG_RANDOM = 5,
+    TG_ACTIVATION = 6
+};
 
 /* Dimensions and strides of up to four operands, prepared once and reused (collapsed: adjacent dimensions that every
  * operand walks in one stride are merged). strides[i][d] is operand i's step along dimension d, 0 where it broadcasts.
@@ -50,35 +58,37 @@ typedef struct {
 /* ---- library ---------------------------------------------------------------------------------------------------- */
 
 int tg_abi_version(void);
-const char *tg_compiler(void);           /* compiler name and version, e.g. "gcc 12.2.0" */
-const char *tg_build_flags(void);        /* what the library was compiled with */
-const char *tg_isa(void);                /* the active kernel table: "baseline", "avx2", "avx512", "neon" */
-const char *tg_isa_available(int index); /* index-th table this machine can run, best first; NULL past the end */
-int tg_select_isa(const char *name);     /* TG_BAD_ARGUMENT if unknown or not runnable here; not while kernels run */
+const char *tg_compiler(void);              /* compiler name and version, e.g. "gcc 12.2.0" */
+const char *tg_build_flags(void);           /* what the library was compiled with */
+const char *tg_isa(void);                   /* the active kernel table: "baseline", "avx2", "avx512", "neon" */
+const char *tg_isa_available(int index);    /* index-th table this machine can run, best first; NULL past the end */
+int tg_select_isa(const char *name);        /* TG_BAD_ARGUMENT if unknown or not runnable here; not while kernels run */
 const char *tg_op_name(int family, int op); /* NULL past the end of the family's table */
-int64_t tg_cache_bytes(int level);       /* data cache size of the CPU, level 1..3, in bytes; 0 if unknown */
+int64_t tg_cache_bytes(int level);          /* data cache size of the CPU, level 1..3, in bytes; 0 if unknown */
 
 /* ---- threads ---------------------------------------------------------------------------------------------------- */
 
 int tg_set_num_threads(int n); /* 1..256; TG_BAD_ARGUMENT otherwise */
 int tg_get_num_threads(void);
-int tg_default_num_threads(void); /* from CPU affinity and the cgroup quota, at least 1; the environment is Python's business */
+int tg_default_num_threads(
+    void); /* from CPU affinity and the cgroup quota, at least 1; the environment is Python's business */
 
 /* ---- memory ----------------------------------------------------------------------------------------------------- */
 
 typedef struct {
-    int64_t bytes_in_use;   /* handed out and not yet freed, as rounded up to size classes */
-    int64_t bytes_cached;   /* free, kept for reuse */
-    int64_t cache_limit;    /* bytes_cached never exceeds this */
+    int64_t bytes_in_use; /* handed out and not yet freed, as rounded up to size classes */
+    int64_t bytes_cached; /* free, kept for reuse */
+    int64_t cache_limit;  /* bytes_cached never exceeds this */
     int64_t peak_in_use;
-    int64_t system_allocs;  /* calls that went to the system since start */
+    int64_t system_allocs; /* calls that went to the system since start */
     int64_t system_frees;
 } tg_memory;
 
-void *tg_alloc(int64_t bytes);  /* TG_ALIGNMENT-aligned, uninitialised; NULL if out of memory or bytes < 0; bytes may be 0 */
-void tg_free(void *block);      /* from any thread; NULL is allowed */
+void *tg_alloc(
+    int64_t bytes);        /* TG_ALIGNMENT-aligned, uninitialised; NULL if out of memory or bytes < 0; bytes may be 0 */
+void tg_free(void *block); /* from any thread; NULL is allowed */
 void tg_memory_stats(tg_memory *out);
-void tg_memory_release(void);   /* returns every cached block to the system */
+void tg_memory_release(void); /* returns every cached block to the system */
 int tg_memory_set_limit(int64_t bytes);
 
 /* ---- elementwise ------------------------------------------------------------------------------------------------ */
@@ -93,7 +103,8 @@ int tg_unary_grad(int op, int dtype, int64_t n, const void *gy, const void *s, v
 int tg_binary(int op, int dtype, int64_t n, const void *a, const void *b, void *y, const tg_layout *layout);
 
 /* y = condition ? a : b. condition holds bytes 0 or 1; layout: strides of condition, a, b; NULL: all are (n) */
-int tg_where(int dtype, int64_t n, const uint8_t *condition, const void *a, const void *b, void *y, const tg_layout *layout);
+int tg_where(int dtype, int64_t n, const uint8_t *condition, const void *a, const void *b, void *y,
+             const tg_layout *layout);
 
 /* ---- moving data ------------------------------------------------------------------------------------------------ */
 
@@ -101,10 +112,12 @@ int tg_where(int dtype, int64_t n, const uint8_t *condition, const void *a, cons
 int tg_copy(int itemsize, const void *src, void *dst, const tg_layout *layout);
 
 /* dst[o, i, :] = src[o, index[i], :]. src: (outer, length, inner), index: (count) in [-length, length), dst: (outer, count, inner) */
-int tg_take(int itemsize, int64_t outer, int64_t length, int64_t inner, int64_t count, const int64_t *index, const void *src, void *dst);
+int tg_take(int itemsize, int64_t outer, int64_t length, int64_t inner, int64_t count, const int64_t *index,
+            const void *src, void *dst);
 
 /* gx[o, index[i], :] += gy[o, i, :], in rising i. gx: (outer, length, inner), gy: (outer, count, inner) */
-int tg_take_grad(int dtype, int64_t outer, int64_t length, int64_t inner, int64_t count, const int64_t *index, const void *gy, void *gx);
+int tg_take_grad(int dtype, int64_t outer, int64_t length, int64_t inner, int64_t count, const int64_t *index,
+                 const void *gy, void *gx);
 
 /* ---- reductions ------------------------------------------------------------------------------------------------- */
 
@@ -130,8 +143,9 @@ enum tg_reduction { TG_NONE = 0, TG_MEAN = 1, TG_SUM = 2 };
 int tg_cross_entropy(int dtype, int64_t rows, int64_t cols, const void *x, const int64_t *labels, const void *weight,
                      int64_t ignore_index, double label_smoothing, int reduction, void *loss, void *saved);
 /* gy: (rows) for TG_NONE, else (1); gx: (rows, cols) */
-int tg_cross_entropy_grad(int dtype, int64_t rows, int64_t cols, const void *x, const int64_t *labels, const void *weight,
-                          int64_t ignore_index, double label_smoothing, int reduction, const void *saved, const void *gy, void *gx);
+int tg_cross_entropy_grad(int dtype, int64_t rows, int64_t cols, const void *x, const int64_t *labels,
+                          const void *weight, int64_t ignore_index, double label_smoothing, int reduction,
+                          const void *saved, const void *gy, void *gx);
 
 /* ---- matrix multiplication -------------------------------------------------------------------------------------- */
 
@@ -140,12 +154,12 @@ enum tg_gemm_flags { TG_TRANS_A = 1, TG_TRANS_B = 2, TG_ACCUMULATE = 4 };
 /* c = activation(op(a) @ op(b) [+ c] [+ bias]). op(a): (m, k), op(b): (k, n), c: (m, n), bias: (n) or NULL.
  * a is stored (m, k), or (k, m) with TG_TRANS_A; b (k, n), or (n, k) with TG_TRANS_B; lda, ldb, ldc are the steps between
  * stored rows. activation indexes TG_ACTIVATION (0 = none). Each element of c is summed over k in rising order of blocks. */
-int tg_gemm(int dtype, int flags, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b, int64_t ldb,
-            void *c, int64_t ldc, const void *bias, int activation);
+int tg_gemm(int dtype, int flags, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b,
+            int64_t ldb, void *c, int64_t ldc, const void *bias, int activation);
 
 /* The same for every index of batch, whose strides are the steps of a, b and c between matrices (0 broadcasts a or b). */
-int tg_gemm_batched(int dtype, int flags, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b, int64_t ldb,
-                    void *c, int64_t ldc, const tg_layout *batch);
+int tg_gemm_batched(int dtype, int flags, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b,
+                    int64_t ldb, void *c, int64_t ldc, const tg_layout *batch);
 
 /* ---- optimizers: one call over all parameters ------------------------------------------------------------------- */
 
@@ -154,8 +168,8 @@ int tg_gemm_batched(int dtype, int flags, int64_t m, int64_t n, int64_t k, const
  * until buffer i holds a value (the first step copies the gradient into it), then 1. grads[i] NULL skips parameter i.
  * As in Sutskever et al. 2013 with PyTorch's conventions: g += decay * w; v = momentum * v + (1 - dampening) * g;
  * g = nesterov ? g + momentum * v : v; w -= lr * g. */
-int tg_sgd(int dtype, int64_t count, const int64_t *sizes, void *const *params, const void *const *grads, void *const *momenta,
-           uint8_t *started, const double *hyper);
+int tg_sgd(int dtype, int64_t count, const int64_t *sizes, void *const *params, const void *const *grads,
+           void *const *momenta, uint8_t *started, const double *hyper);
 
 /* total[0] = sum over all arrays of the sum of squares, accumulated in double */
 int tg_multi_sumsq(int dtype, int64_t count, const int64_t *sizes, const void *const *arrays, double *total);

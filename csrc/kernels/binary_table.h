@@ -7,13 +7,13 @@
 
 #include <stdint.h>
 
-#define TG_BINARY_OPS(TG_BINARY_OP)                                                                                            \
-    TG_BINARY_OP(add, CHEAP, a + b)                                                                                            \
-    TG_BINARY_OP(sub, CHEAP, a - b)                                                                                            \
-    TG_BINARY_OP(mul, CHEAP, a *b)                                                                                             \
-    TG_BINARY_OP(div, CHEAP, a / b)                                                                                            \
-    TG_BINARY_OP(maximum, CHEAP, v_max(a, b))                                                                                  \
-    TG_BINARY_OP(minimum, CHEAP, v_min(a, b))                                                                                  \
+#define TG_BINARY_OPS(TG_BINARY_OP)           \
+    TG_BINARY_OP(add, CHEAP, a + b)           \
+    TG_BINARY_OP(sub, CHEAP, a - b)           \
+    TG_BINARY_OP(mul, CHEAP, a *b)            \
+    TG_BINARY_OP(div, CHEAP, a / b)           \
+    TG_BINARY_OP(maximum, CHEAP, v_max(a, b)) \
+    TG_BINARY_OP(minimum, CHEAP, v_min(a, b)) \
     TG_BINARY_OP(pow, COSTLY, v_pow(a, b))
 
 #define TG_BINARY_ID(name, ...) TG_BINARY_##name,
@@ -22,8 +22,8 @@ enum { TG_BINARY_OPS(TG_BINARY_ID) TG_BINARY_COUNT };
 /* y[i] = op(a[i * a_step], b[i * b_step]); steps are 0 or 1. y: (n) */
 typedef void (*tg_binary_fn)(int64_t n, const void *a, int64_t a_step, const void *b, int64_t b_step, void *y);
 /* y[i] = condition[i] ? a[i * a_step] : b[i * b_step]; condition: (n) bytes, true where not 0 */
-typedef void (*tg_where_fn)(int64_t n, const uint8_t *condition, const void *a, int64_t a_step, const void *b, int64_t b_step,
-                            void *y);
+typedef void (*tg_where_fn)(int64_t n, const uint8_t *condition, const void *a, int64_t a_step, const void *b,
+                            int64_t b_step, void *y);
 
 typedef struct {
     tg_binary_fn op[TG_BINARY_COUNT];

@@ -10,9 +10,9 @@
 
 #define gemm_product FN(gemm_product)
 
-#define GEMM_STEPS 320      /* longest block of k: a panel of 3 vectors then about fills a first-level cache */
+#define GEMM_STEPS 320       /* longest block of k: a panel of 3 vectors then about fills a first-level cache */
 #define GEMM_BLOCK (1 << 20) /* bytes of a's block: half of a second-level cache */
-#define GEMM_KEEP 4         /* row tiles from which a copy of the panel of b pays */
+#define GEMM_KEEP 4          /* row tiles from which a copy of the panel of b pays */
 
 /* c = finish(a b). a: (m, k), element (i, p) at i * a_row + p * a_step. b: (k, n) with row step ldb, or (n, k) if b_transposed */
 typedef struct {
@@ -45,8 +45,9 @@ static int FN(copies_rows)(const gemm_product *p) {
 }
 
 /* One panel of columns for one block of rows and of k: a at the block's first row and step, b at the panel's first element. */
-static void FN(multiply_panel)(const gemm_product *p, int64_t rows, int64_t steps, int vectors, const real *a, int64_t a_row,
-                               int64_t a_step, const real *b, real *c, const gemm_finish *finish, real *panel) {
+static void FN(multiply_panel)(const gemm_product *p, int64_t rows, int64_t steps, int vectors, const real *a,
+                               int64_t a_row, int64_t a_step, const real *b, real *c, const gemm_finish *finish,
+                               real *panel) {
     const int64_t width = vectors * LANES, most = GEMM_MAX_ROWS(vectors), tiles = FN(gemm_divide_up)(rows, most);
     int64_t b_step = p->ldb;
     real *packed = NULL;
@@ -84,7 +85,8 @@ static void FN(activate_rows)(const gemm_product *p, int64_t rows, real *c) {
 
 static int FN(multiply)(const gemm_product *p) {
     const int64_t blocks = p->k > GEMM_STEPS ? FN(gemm_divide_up)(p->k, GEMM_STEPS) : 1;
-    const int64_t most_steps = FN(gemm_divide_up)(FN(gemm_divide_up)(p->k, blocks), 8) * 8; /* of k alone: it sets the order */
+    const int64_t most_steps =
+        FN(gemm_divide_up)(FN(gemm_divide_up)(p->k, blocks), 8) * 8; /* of k alone: it sets the order */
     const int copies = FN(copies_rows)(p);
     int64_t most_rows = p->m;
     real *panel = NULL, *block = NULL;
@@ -123,7 +125,8 @@ static int FN(multiply)(const gemm_product *p) {
             for (int64_t j = 0; j < p->n;) {
                 const int vectors = FN(gemm_panel)(p->n - j);
                 const int64_t width = vectors * LANES, columns = p->n - j < width ? p->n - j : width;
-                const gemm_finish finish = {p->add || k > 0, last && p->relu, last && p->bias ? p->bias + j : NULL, columns};
+                const gemm_finish finish = {p->add || k > 0, last && p->relu, last && p->bias ? p->bias + j : NULL,
+                                            columns};
                 const real *b = p->b_transposed ? p->b + j * p->ldb + k : p->b + k * p->ldb + j;
                 FN(multiply_panel)(p, rows, steps, vectors, a, a_row, a_step, b, p->c + i * p->ldc + j, &finish, panel);
                 j += columns;
@@ -140,8 +143,16 @@ static int FN(multiply_swapped)(const gemm_product *p) {
     const int64_t step = FN(gemm_divide_up)(p->m, LANES) * LANES;
     real *turned = tg_scratch(2, (size_t)(p->n * step) * sizeof(real));
     if (!turned) return TG_NO_MEMORY;
-    const gemm_product swapped = {.m = p->n, .n = p->m, .k = p->k, .a = p->b, .a_row = p->ldb, .a_step = 1, .b = p->a,
-                                  .ldb = p->a_step == 1 ? p->a_row : p->a_step, .b_transposed = p->a_step == 1, .c = turned,
+    const gemm_product swapped = {.m = p->n,
+                                  .n = p->m,
+                                  .k = p->k,
+                                  .a = p->b,
+                                  .a_row = p->ldb,
+                                  .a_step = 1,
+                                  .b = p->a,
+                                  .ldb = p->a_step == 1 ? p->a_row : p->a_step,
+                                  .b_transposed = p->a_step == 1,
+                                  .c = turned,
                                   .ldc = step};
     const int status = FN(multiply)(&swapped);
     if (status != TG_OK) return status;
@@ -152,10 +163,21 @@ static int FN(multiply_swapped)(const gemm_product *p) {
 
 static int FN(gemm)(const tg_gemm_problem *g) {
     const int a_transposed = g->flags & TG_TRANS_A;
-    const gemm_product p = {.m = g->m, .n = g->n, .k = g->k, .a = g->a, .a_row = a_transposed ? 1 : g->lda,
-                            .a_step = a_transposed ? g->lda : 1, .b = g->b, .ldb = g->ldb,
-                            .b_transposed = (g->flags & TG_TRANS_B) != 0, .c = g->c, .ldc = g->ldc,
-                            .add = (g->flags & TG_ACCUMULATE) != 0, .relu = g->relu, .bias = g->bias, .activate = g->activate};
+    const gemm_product p = {.m = g->m,
+                            .n = g->n,
+                            .k = g->k,
+                            .a = g->a,
+                            .a_row = a_transposed ? 1 : g->lda,
+                            .a_step = a_transposed ? g->lda : 1,
+                            .b = g->b,
+                            .ldb = g->ldb,
+                            .b_transposed = (g->flags & TG_TRANS_B) != 0,
+                            .c = g->c,
+                            .ldc = g->ldc,
+                            .add = (g->flags & TG_ACCUMULATE) != 0,
+                            .relu = g->relu,
+                            .bias = g->bias,
+                            .activate = g->activate};
     /* elements to turn either way, those of c counting twice: written and read once more */
     const double straight = (double)p.n * (double)p.k;
     const double swapped = (a_transposed ? 0 : (double)p.m * (double)p.k) + 2 * (double)p.m * (double)p.n;

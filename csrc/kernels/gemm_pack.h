@@ -92,7 +92,8 @@ TG_INLINE vec FN(gather_column)(const real *from, int64_t step, int64_t count) {
 
 /* packed[k, j] = from[j, k]: the panel of `columns` rows of a transposed b, cut to whole vectors; what fills the last vector
  * up is never stored by a tile. from: (columns, steps) with step `from_step`; packed: (steps, width) */
-static void FN(pack_transposed)(int64_t steps, int64_t columns, const real *from, int64_t from_step, real *packed, int64_t width) {
+static void FN(pack_transposed)(int64_t steps, int64_t columns, const real *from, int64_t from_step, real *packed,
+                                int64_t width) {
     for (int64_t j = 0; j < columns; j += LANES, from += LANES * from_step, packed += LANES) {
         const int64_t count = columns - j < LANES ? columns - j : LANES;
         int64_t k = 0;
@@ -113,7 +114,8 @@ static void FN(pack_transposed)(int64_t steps, int64_t columns, const real *from
 }
 
 /* packed[k, j] = from[k, j], for a panel that does not fill its vectors. from: (steps, columns), packed: (steps, width) */
-static void FN(pack_cut)(int64_t steps, int64_t columns, const real *from, int64_t from_step, real *packed, int64_t width) {
+static void FN(pack_cut)(int64_t steps, int64_t columns, const real *from, int64_t from_step, real *packed,
+                         int64_t width) {
     const int64_t whole = columns - columns % LANES;
     for (int64_t k = 0; k < steps; k++, from += from_step, packed += width) {
         for (int64_t j = 0; j < whole; j += LANES) v_store(packed + j, v_load(from + j));
@@ -123,8 +125,8 @@ static void FN(pack_cut)(int64_t steps, int64_t columns, const real *from, int64
 
 /* c = finish(fromᵀ), the last step of a product that was computed transposed. from: (columns, rows) with step `from_step`;
  * c: (rows, columns) with step ldc */
-static void FN(store_transposed)(int64_t rows, int64_t columns, const real *from, int64_t from_step, real *c, int64_t ldc,
-                                 const real *bias, int relu) {
+static void FN(store_transposed)(int64_t rows, int64_t columns, const real *from, int64_t from_step, real *c,
+                                 int64_t ldc, const real *bias, int relu) {
     for (int64_t j = 0; j < columns; j += LANES, from += LANES * from_step) {
         const int64_t count = columns - j < LANES ? columns - j : LANES;
         const vec add = bias ? v_load_upto(bias + j, count) : v_set(0);

@@ -7,13 +7,13 @@
 #include "unary_table.h"
 
 /* One line per activation; the line's position is its id. Each but `none` is the unary op of that name. */
-#define TG_ACTIVATION_OPS(TG_ACTIVATION_OP)                                                                                    \
-    TG_ACTIVATION_OP(none)                                                                                                     \
-    TG_ACTIVATION_OP(relu)                                                                                                     \
-    TG_ACTIVATION_OP(tanh)                                                                                                     \
-    TG_ACTIVATION_OP(sigmoid)                                                                                                  \
-    TG_ACTIVATION_OP(gelu)                                                                                                     \
-    TG_ACTIVATION_OP(gelu_tanh)                                                                                                \
+#define TG_ACTIVATION_OPS(TG_ACTIVATION_OP) \
+    TG_ACTIVATION_OP(none)                  \
+    TG_ACTIVATION_OP(relu)                  \
+    TG_ACTIVATION_OP(tanh)                  \
+    TG_ACTIVATION_OP(sigmoid)               \
+    TG_ACTIVATION_OP(gelu)                  \
+    TG_ACTIVATION_OP(gelu_tanh)             \
     TG_ACTIVATION_OP(silu)
 
 #define TG_ACTIVATION_ID(name) TG_ACTIVATION_##name,

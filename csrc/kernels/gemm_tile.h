@@ -23,25 +23,25 @@ typedef void (*gemm_tile_fn)(int64_t steps, const real *a, int64_t a_row, int64_
 
 #if TG_VECTOR_BYTES == 64 || defined(__aarch64__)
 #define GEMM_MAX_VECTORS 4
-#define GEMM_TILES(TILE)                                                                                                       \
-    TILE(1, 1) TILE(1, 2) TILE(1, 3) TILE(1, 4) TILE(1, 5) TILE(1, 6) TILE(1, 7) TILE(1, 8) TILE(1, 9) TILE(1, 10)             \
-    TILE(1, 11) TILE(1, 12) TILE(1, 13) TILE(1, 14)                                                                            \
-    TILE(2, 1) TILE(2, 2) TILE(2, 3) TILE(2, 4) TILE(2, 5) TILE(2, 6) TILE(2, 7) TILE(2, 8) TILE(2, 9) TILE(2, 10)             \
-    TILE(2, 11) TILE(2, 12)                                                                                                    \
-    TILE(3, 1) TILE(3, 2) TILE(3, 3) TILE(3, 4) TILE(3, 5) TILE(3, 6) TILE(3, 7) TILE(3, 8)                                    \
-    TILE(4, 1) TILE(4, 2) TILE(4, 3) TILE(4, 4) TILE(4, 5) TILE(4, 6)
+#define GEMM_TILES(TILE)                                                                                            \
+    TILE(1, 1)                                                                                                      \
+    TILE(1, 2) TILE(1, 3) TILE(1, 4) TILE(1, 5) TILE(1, 6) TILE(1, 7) TILE(1, 8) TILE(1, 9) TILE(1, 10) TILE(1, 11) \
+        TILE(1, 12) TILE(1, 13) TILE(1, 14) TILE(2, 1) TILE(2, 2) TILE(2, 3) TILE(2, 4) TILE(2, 5) TILE(2, 6)       \
+            TILE(2, 7) TILE(2, 8) TILE(2, 9) TILE(2, 10) TILE(2, 11) TILE(2, 12) TILE(3, 1) TILE(3, 2) TILE(3, 3)   \
+                TILE(3, 4) TILE(3, 5) TILE(3, 6) TILE(3, 7) TILE(3, 8) TILE(4, 1) TILE(4, 2) TILE(4, 3) TILE(4, 4)  \
+                    TILE(4, 5) TILE(4, 6)
 #define GEMM_MAX_ROWS(vectors) ((vectors) == 4 ? 6 : (vectors) == 3 ? 8 : (vectors) == 2 ? 12 : 14)
 #elif TG_VECTOR_BYTES == 32
 #define GEMM_MAX_VECTORS 2
-#define GEMM_TILES(TILE)                                                                                                       \
-    TILE(1, 1) TILE(1, 2) TILE(1, 3) TILE(1, 4) TILE(1, 5) TILE(1, 6) TILE(1, 7) TILE(1, 8) TILE(1, 9) TILE(1, 10)             \
-    TILE(2, 1) TILE(2, 2) TILE(2, 3) TILE(2, 4) TILE(2, 5) TILE(2, 6)
+#define GEMM_TILES(TILE)                                                                                           \
+    TILE(1, 1)                                                                                                     \
+    TILE(1, 2) TILE(1, 3) TILE(1, 4) TILE(1, 5) TILE(1, 6) TILE(1, 7) TILE(1, 8) TILE(1, 9) TILE(1, 10) TILE(2, 1) \
+        TILE(2, 2) TILE(2, 3) TILE(2, 4) TILE(2, 5) TILE(2, 6)
 #define GEMM_MAX_ROWS(vectors) ((vectors) == 2 ? 6 : 10)
 #else
 #define GEMM_MAX_VECTORS 2
-#define GEMM_TILES(TILE)                                                                                                       \
-    TILE(1, 1) TILE(1, 2) TILE(1, 3) TILE(1, 4) TILE(1, 5) TILE(1, 6)                                                          \
-    TILE(2, 1) TILE(2, 2) TILE(2, 3) TILE(2, 4)
+#define GEMM_TILES(TILE) \
+    TILE(1, 1) TILE(1, 2) TILE(1, 3) TILE(1, 4) TILE(1, 5) TILE(1, 6) TILE(2, 1) TILE(2, 2) TILE(2, 3) TILE(2, 4)
 #define GEMM_MAX_ROWS(vectors) ((vectors) == 2 ? 4 : 6)
 #endif
 
@@ -54,8 +54,8 @@ typedef void (*gemm_tile_fn)(int64_t steps, const real *a, int64_t a_row, int64_
 #endif
 
 /* One step: sums += column of a times row of b. */
-TG_INLINE void FN(gemm_step)(const int vectors, const int rows, const int keep, const char *a, const int64_t *odd, const real *b,
-                             real *packed, vec *sums) {
+TG_INLINE void FN(gemm_step)(const int vectors, const int rows, const int keep, const char *a, const int64_t *odd,
+                             const real *b, real *packed, vec *sums) {
     vec row[GEMM_MAX_VECTORS];
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; v++) {
@@ -88,7 +88,8 @@ static __attribute__((noinline)) void FN(gemm_store_cut)(int rows, int vectors, 
         }
 }
 
-TG_INLINE void FN(gemm_store)(const int vectors, const int rows, vec *sums, real *c, int64_t ldc, const gemm_finish *finish) {
+TG_INLINE void FN(gemm_store)(const int vectors, const int rows, vec *sums, real *c, int64_t ldc,
+                              const gemm_finish *finish) {
     if (__builtin_expect(finish->columns < vectors * LANES, 0)) {
         vec copy[GEMM_MAX_VECTORS * 14];
 #pragma GCC unroll 32
@@ -126,8 +127,9 @@ TG_INLINE void FN(gemm_store)(const int vectors, const int rows, vec *sums, real
     }
 }
 
-TG_INLINE void FN(gemm_tile)(const int vectors, const int rows, int64_t steps, const real *a, int64_t a_row, int64_t a_step,
-                             const real *b, int64_t b_step, real *packed, real *c, int64_t ldc, const gemm_finish *finish) {
+TG_INLINE void FN(gemm_tile)(const int vectors, const int rows, int64_t steps, const real *a, int64_t a_row,
+                             int64_t a_step, const real *b, int64_t b_step, real *packed, real *c, int64_t ldc,
+                             const gemm_finish *finish) {
     vec sums[GEMM_MAX_VECTORS * 14];
     int64_t odd[7];
     const char *at = (const char *)a;
@@ -149,11 +151,11 @@ TG_INLINE void FN(gemm_tile)(const int vectors, const int rows, int64_t steps, c
     FN(gemm_store)(vectors, rows, sums, c, ldc, finish);
 }
 
-#define TG_DEFINE_TILE(vectors, rows)                                                                                          \
-    static void FN(gemm_tile_##vectors##_##rows)(int64_t steps, const real *a, int64_t a_row, int64_t a_step, const real *b,   \
-                                                 int64_t b_step, real *packed, real *c, int64_t ldc,                           \
-                                                 const gemm_finish *finish) {                                                  \
-        FN(gemm_tile)(vectors, rows, steps, a, a_row, a_step, b, b_step, packed, c, ldc, finish);                              \
+#define TG_DEFINE_TILE(vectors, rows)                                                                               \
+    static void FN(gemm_tile_##vectors##_##rows)(int64_t steps, const real *a, int64_t a_row, int64_t a_step,       \
+                                                 const real *b, int64_t b_step, real *packed, real *c, int64_t ldc, \
+                                                 const gemm_finish *finish) {                                       \
+        FN(gemm_tile)(vectors, rows, steps, a, a_row, a_step, b, b_step, packed, c, ldc, finish);                   \
     }
 GEMM_TILES(TG_DEFINE_TILE)
 

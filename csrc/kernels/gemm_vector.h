@@ -34,8 +34,8 @@ TG_INLINE void FN(store_sums)(const gemm_result *r, int64_t i, vec sum, int64_t 
 }
 
 /* `vectors` vectors of columns of the combination, from column j on. */
-TG_INLINE void FN(combine_strip)(const int vectors, int64_t steps, int64_t j, const real *matrix, int64_t ld, const real *x,
-                                 int64_t x_step, const gemm_result *r) {
+TG_INLINE void FN(combine_strip)(const int vectors, int64_t steps, int64_t j, const real *matrix, int64_t ld,
+                                 const real *x, int64_t x_step, const gemm_result *r) {
     vec sums[16];
 #pragma GCC unroll 16
     for (int v = 0; v < vectors; v++) sums[v] = (vec){0};
@@ -50,8 +50,8 @@ TG_INLINE void FN(combine_strip)(const int vectors, int64_t steps, int64_t j, co
 }
 
 /* c[j] = sum over k of x[k] * matrix[k, j]. matrix: (steps, columns) with step ld */
-static void FN(combine_rows)(int64_t steps, int64_t columns, const real *matrix, int64_t ld, const real *x, int64_t x_step,
-                             const gemm_result *r) {
+static void FN(combine_rows)(int64_t steps, int64_t columns, const real *matrix, int64_t ld, const real *x,
+                             int64_t x_step, const gemm_result *r) {
     enum { WIDE = TG_VECTOR_BYTES == 64 ? 16 : 8 };
     int64_t j = 0;
     for (; columns - j >= WIDE * LANES; j += WIDE * LANES) FN(combine_strip)(WIDE, steps, j, matrix, ld, x, x_step, r);
@@ -59,7 +59,8 @@ static void FN(combine_rows)(int64_t steps, int64_t columns, const real *matrix,
     for (; columns - j >= LANES; j += LANES) FN(combine_strip)(1, steps, j, matrix, ld, x, x_step, r);
     if (j == columns) return;
     vec sum = {0};
-    for (int64_t k = 0; k < steps; k++) sum += (x[k * x_step] - (vec){0}) * v_load_part(matrix + k * ld + j, columns - j);
+    for (int64_t k = 0; k < steps; k++)
+        sum += (x[k * x_step] - (vec){0}) * v_load_part(matrix + k * ld + j, columns - j);
     FN(store_sums)(r, j, sum, columns - j);
 }
 
@@ -94,7 +95,8 @@ TG_INLINE void FN(dot_strip)(const int rows, int64_t steps, int64_t i, const rea
 }
 
 /* c[i] = sum over k of matrix[i, k] * x[k]. matrix: (rows, steps) with step ld; x: (steps) */
-static void FN(dot_rows)(int64_t rows, int64_t steps, const real *matrix, int64_t ld, const real *x, const gemm_result *r) {
+static void FN(dot_rows)(int64_t rows, int64_t steps, const real *matrix, int64_t ld, const real *x,
+                         const gemm_result *r) {
     int64_t i = 0;
     for (; rows - i >= 4; i += 4) FN(dot_strip)(4, steps, i, matrix, ld, x, r);
     for (; i < rows; i++) FN(dot_strip)(1, steps, i, matrix, ld, x, r);
@@ -123,13 +125,13 @@ static int FN(multiply_vector)(int64_t count, int64_t k, const real *matrix, int
 /* m == 1 */
 static int FN(gemm_row)(const tg_gemm_problem *g) {
     const gemm_result r = {g->c, 1, g->flags & TG_ACCUMULATE, g->relu, g->bias, 1};
-    return FN(multiply_vector)(g->n, g->k, g->b, g->ldb, g->flags & TG_TRANS_B, g->a, g->flags & TG_TRANS_A ? g->lda : 1, &r,
-                               g->activate);
+    return FN(multiply_vector)(g->n, g->k, g->b, g->ldb, g->flags & TG_TRANS_B, g->a,
+                               g->flags & TG_TRANS_A ? g->lda : 1, &r, g->activate);
 }
 
 /* n == 1 */
 static int FN(gemm_column)(const tg_gemm_problem *g) {
     const gemm_result r = {g->c, g->ldc, g->flags & TG_ACCUMULATE, g->relu, g->bias, 0};
-    return FN(multiply_vector)(g->m, g->k, g->a, g->lda, !(g->flags & TG_TRANS_A), g->b, g->flags & TG_TRANS_B ? 1 : g->ldb, &r,
-                               g->activate);
+    return FN(multiply_vector)(g->m, g->k, g->a, g->lda, !(g->flags & TG_TRANS_A), g->b,
+                               g->flags & TG_TRANS_B ? 1 : g->ldb, &r, g->activate);
 }

@@ -1,6 +1,7 @@
 /* move.h: transposes and sums in place; included once per element type. */
 
-static void FN(transpose)(int64_t rows, int64_t cols, const void *srcp, int64_t src_stride, void *dstp, int64_t dst_stride) {
+static void FN(transpose)(int64_t rows, int64_t cols, const void *srcp, int64_t src_stride, void *dstp,
+                          int64_t dst_stride) {
     const integer *src = srcp;
     integer *dst = dstp;
     for (int64_t c = 0; c < cols; c++)

@@ -23,7 +23,8 @@ static void FN(sgd)(int64_t n, void *wp, const void *gp, void *vp, int started, 
     const vec sign = v_set(hyper->maximize ? -1 : 1);
     for (int64_t i = 0; i < n; i += LANES) {
         vec v = vs && started ? v_load_upto(vs + i, n - i) : v_set(0);
-        const vec next = FN(sgd_step)(v_load_upto(w + i, n - i), v_load_upto(g + i, n - i), &v, vs != NULL, started, sign, hyper);
+        const vec next =
+            FN(sgd_step)(v_load_upto(w + i, n - i), v_load_upto(g + i, n - i), &v, vs != NULL, started, sign, hyper);
         v_store_upto(w + i, next, n - i);
         if (vs) v_store_upto(vs + i, v, n - i);
     }

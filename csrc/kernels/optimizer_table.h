@@ -12,8 +12,8 @@ typedef struct {
 typedef struct {
     /* w: (n) updated; g: (n); v: (n) updated, or NULL without momentum; started: whether v holds a value */
     void (*sgd)(int64_t n, void *w, const void *g, void *v, int started, const tg_sgd_hyper *hyper);
-    double (*sumsq)(int64_t n, const void *x);            /* the sum of squares, in double. x: (n) */
-    void (*scale)(int64_t n, void *x, double factor);     /* x[i] *= factor. x: (n) */
+    double (*sumsq)(int64_t n, const void *x);        /* the sum of squares, in double. x: (n) */
+    void (*scale)(int64_t n, void *x, double factor); /* x[i] *= factor. x: (n) */
 } tg_optimizer_kernels;
 
 #endif

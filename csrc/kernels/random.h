@@ -33,21 +33,21 @@ enum {
 };
 
 /* Fills out chunk by chunk: the statement turns the chunk's integers w[0..31] into reals v[0..31]. */
-#define TG_DEFINE_DRAW(name, ...)                                                                                         \
-    static void FN(name)(int64_t n, double a, double b, uint64_t key, uint64_t counter, void *outp) {                          \
-        real *out = outp;                                                                                                      \
-        integer words[FN(PHILOX_ELEMENTS)];                                                                                    \
-        for (int64_t i = 0; i < n; i += FN(PHILOX_ELEMENTS)) {                                                                 \
-            philox_bits(FN(PHILOX_CHUNKS) * FN(PHILOX_BLOCKS), key, counter, (uint32_t *)(void *)words);                       \
-            counter += FN(PHILOX_CHUNKS) * FN(PHILOX_BLOCKS);                                                                  \
-            for (int64_t at = 0; at < FN(PHILOX_ELEMENTS) && i + at < n; at += TG_RANDOM_CHUNK) {                              \
-                const integer *w = words + at;                                                                                 \
-                real v[TG_RANDOM_CHUNK];                                                                                       \
-                __VA_ARGS__;                                                                                                     \
-                const int64_t rest = n - i - at;                                                                               \
-                memcpy(out + i + at, v, (size_t)(rest < TG_RANDOM_CHUNK ? rest : TG_RANDOM_CHUNK) * sizeof(real));             \
-            }                                                                                                                  \
-        }                                                                                                                      \
+#define TG_DEFINE_DRAW(name, ...)                                                                                  \
+    static void FN(name)(int64_t n, double a, double b, uint64_t key, uint64_t counter, void *outp) {              \
+        real *out = outp;                                                                                          \
+        integer words[FN(PHILOX_ELEMENTS)];                                                                        \
+        for (int64_t i = 0; i < n; i += FN(PHILOX_ELEMENTS)) {                                                     \
+            philox_bits(FN(PHILOX_CHUNKS) * FN(PHILOX_BLOCKS), key, counter, (uint32_t *)(void *)words);           \
+            counter += FN(PHILOX_CHUNKS) * FN(PHILOX_BLOCKS);                                                      \
+            for (int64_t at = 0; at < FN(PHILOX_ELEMENTS) && i + at < n; at += TG_RANDOM_CHUNK) {                  \
+                const integer *w = words + at;                                                                     \
+                real v[TG_RANDOM_CHUNK];                                                                           \
+                __VA_ARGS__;                                                                                       \
+                const int64_t rest = n - i - at;                                                                   \
+                memcpy(out + i + at, v, (size_t)(rest < TG_RANDOM_CHUNK ? rest : TG_RANDOM_CHUNK) * sizeof(real)); \
+            }                                                                                                      \
+        }                                                                                                          \
     }
 
 /* The top 24 (53) bits, as a number in [0, 1). */
@@ -56,17 +56,21 @@ TG_INLINE real FN(unit)(integer w) {
 }
 
 /* a + u * (b - a) can round up to b: the next number below is returned instead. */
-TG_DEFINE_DRAW(uniform, for (int k = 0; k < TG_RANDOM_CHUNK; k++) {
-    v[k] = (real)a + FN(unit)(w[k]) * ((real)b - (real)a);
-    if (v[k] >= (real)b && (real)a < (real)b) v[k] = (real)(TG_BITS == 32 ? nextafterf((float)b, -INFINITY) : nextafter(b, -INFINITY));
-})
+TG_DEFINE_DRAW(
+    uniform, for (int k = 0; k < TG_RANDOM_CHUNK; k++) {
+        v[k] = (real)a + FN(unit)(w[k]) * ((real)b - (real)a);
+        if (v[k] >= (real)b && (real)a < (real)b)
+            v[k] = (real)(TG_BITS == 32 ? nextafterf((float)b, -INFINITY) : nextafter(b, -INFINITY));
+    })
 
 /* Box and Muller 1958: elements k and k + 16 share a radius from word k, in (0, 1], and an angle from word k + 16. */
-TG_DEFINE_DRAW(normal, for (int k = 0; k < TG_RANDOM_CHUNK / 2; k++) {
-    const double radius = sqrt(-2 * log(1 - (double)FN(unit)(w[k]))), angle = 2 * 3.14159265358979323846 * (double)FN(unit)(w[k + 16]);
-    v[k] = (real)(a + b * radius * cos(angle));
-    v[k + TG_RANDOM_CHUNK / 2] = (real)(a + b * radius * sin(angle));
-})
+TG_DEFINE_DRAW(
+    normal, for (int k = 0; k < TG_RANDOM_CHUNK / 2; k++) {
+        const double radius = sqrt(-2 * log(1 - (double)FN(unit)(w[k]))),
+                     angle = 2 * 3.14159265358979323846 * (double)FN(unit)(w[k + 16]);
+        v[k] = (real)(a + b * radius * cos(angle));
+        v[k + TG_RANDOM_CHUNK / 2] = (real)(a + b * radius * sin(angle));
+    })
 
 TG_DEFINE_DRAW(bernoulli, (void)b; for (int k = 0; k < TG_RANDOM_CHUNK; k++) v[k] = (double)FN(unit)(w[k]) < a ? 1 : 0)
 

@@ -5,9 +5,9 @@
 #include <stdint.h>
 
 /* TG_RANDOM_OP(name) */
-#define TG_RANDOM_OPS(TG_RANDOM_OP)                                                                                            \
-    TG_RANDOM_OP(uniform)                                                                                                      \
-    TG_RANDOM_OP(normal)                                                                                                       \
+#define TG_RANDOM_OPS(TG_RANDOM_OP) \
+    TG_RANDOM_OP(uniform)           \
+    TG_RANDOM_OP(normal)            \
     TG_RANDOM_OP(bernoulli)
 
 #define TG_RANDOM_ID(name) TG_RANDOM_##name,

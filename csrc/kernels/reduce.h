@@ -12,11 +12,11 @@
 
 enum { FN(REDUCE_LEAF) = 128, FN(REDUCE_TILE) = 256, FN(REDUCE_NARROW) = 64 }; /* vectors; elements; elements */
 
-#define TG_REDUCE_MAP(name, map, combine, identity, again)                                                                     \
+#define TG_REDUCE_MAP(name, map, combine, identity, again) \
     case TG_REDUCE_##name: return (map);
-#define TG_REDUCE_COMBINE(name, map, combine, identity, again)                                                                 \
+#define TG_REDUCE_COMBINE(name, map, combine, identity, again) \
     case TG_REDUCE_##name: return (combine);
-#define TG_REDUCE_IDENTITY(name, map, combine, identity, again)                                                                \
+#define TG_REDUCE_IDENTITY(name, map, combine, identity, again) \
     case TG_REDUCE_##name: return v_set(identity);
 /* op is a constant in every caller below: the switches vanish. */
 TG_INLINE vec FN(reduce_map)(int op, vec x) {
@@ -102,7 +102,8 @@ TG_INLINE void FN(reduce_merge)(int op, int64_t n, real *a, const real *b) {
 
 /* As tg_reduce_columns_fn. */
 TG_INLINE void FN(reduce_tiles)(int op, int64_t n, int64_t all, int64_t stride, const real *x, real *y) {
-    real partial[TG_REDUCE_LEVELS][FN(REDUCE_TILE)] __attribute__((aligned(64))); /* a binary counter, as in reduce_row */
+    real partial[TG_REDUCE_LEVELS][FN(REDUCE_TILE)]
+        __attribute__((aligned(64))); /* a binary counter, as in reduce_row */
     for (int64_t from = 0; from < all; from += FN(REDUCE_TILE)) {
         const int64_t width = all - from < FN(REDUCE_TILE) ? all - from : FN(REDUCE_TILE);
         const int64_t padded = (width + LANES - 1) / LANES * LANES;
@@ -120,7 +121,8 @@ TG_INLINE void FN(reduce_tiles)(int op, int64_t n, int64_t all, int64_t stride, 
 }
 
 /* Narrow contiguous columns: LANES rows are read as one. x: (n, width), y: (width); n >= LANES, width < REDUCE_NARROW */
-TG_INLINE void FN(reduce_narrow)(int op, tg_reduce_columns_fn columns, int64_t n, int64_t width, const real *x, real *y) {
+TG_INLINE void FN(reduce_narrow)(int op, tg_reduce_columns_fn columns, int64_t n, int64_t width, const real *x,
+                                 real *y) {
     real folded[FN(REDUCE_NARROW) * (TG_VECTOR_BYTES * 8 / TG_BITS)];
     const int64_t together = width * LANES, left = n % LANES * width;
     columns(n / LANES, together, together, x, folded);
@@ -133,67 +135,68 @@ TG_INLINE void FN(reduce_narrow)(int op, tg_reduce_columns_fn columns, int64_t n
     memcpy(y, folded, (size_t)width * sizeof(real));
 }
 
-#define TG_DEFINE_REDUCE(name, ...)                                                                                            \
-    static void FN(name##_rows)(int64_t rows, int64_t n, const void *x, void *y) {                                             \
-        for (int64_t r = 0; r < rows; r++) ((real *)y)[r] = FN(reduce_row)(TG_REDUCE_##name, n, (const real *)x + r * n);      \
-    }                                                                                                                          \
-    static void FN(name##_tiles)(int64_t n, int64_t width, int64_t stride, const void *x, void *y) {                           \
-        FN(reduce_tiles)(TG_REDUCE_##name, n, width, stride, x, y);                                                            \
-    }                                                                                                                          \
-    static void FN(name##_columns)(int64_t n, int64_t width, int64_t stride, const void *x, void *y) {                         \
-        if (width == stride && width < FN(REDUCE_NARROW) && n >= 2 * LANES)                                                    \
-            FN(reduce_narrow)(TG_REDUCE_##name, FN(name##_tiles), n, width, x, y);                                             \
-        else                                                                                                                   \
-            FN(name##_tiles)(n, width, stride, x, y);                                                                          \
+#define TG_DEFINE_REDUCE(name, ...)                                                                    \
+    static void FN(name##_rows)(int64_t rows, int64_t n, const void *x, void *y) {                     \
+        for (int64_t r = 0; r < rows; r++)                                                             \
+            ((real *)y)[r] = FN(reduce_row)(TG_REDUCE_##name, n, (const real *)x + r * n);             \
+    }                                                                                                  \
+    static void FN(name##_tiles)(int64_t n, int64_t width, int64_t stride, const void *x, void *y) {   \
+        FN(reduce_tiles)(TG_REDUCE_##name, n, width, stride, x, y);                                    \
+    }                                                                                                  \
+    static void FN(name##_columns)(int64_t n, int64_t width, int64_t stride, const void *x, void *y) { \
+        if (width == stride && width < FN(REDUCE_NARROW) && n >= 2 * LANES)                            \
+            FN(reduce_narrow)(TG_REDUCE_##name, FN(name##_tiles), n, width, x, y);                     \
+        else                                                                                           \
+            FN(name##_tiles)(n, width, stride, x, y);                                                  \
     }
 
 TG_REDUCE_OPS(TG_DEFINE_REDUCE)
 
 /* Positions. A row is searched a block at a time: first the block's extreme, then, in the first block that has the row's, its
  * place. The comparison `beats` serves scalars and vectors alike. */
-#define TG_DEFINE_ARGREDUCE(name, beats, extreme)                                                                              \
-    static int64_t FN(name##_row)(int64_t n, const real *xs) {                                                                 \
-        enum { BLOCK = 1024, SHORT = 64 };                                                                                     \
-        real best = xs[0];                                                                                                     \
-        int64_t at = 0;                                                                                                        \
-        if (n <= SHORT) {                                                                                                      \
-            for (int64_t j = 1; j < n && best == best; j++) {                                                                  \
-                const real x = xs[j];                                                                                          \
-                if ((beats) || x != x) best = x, at = j;                                                                       \
-            }                                                                                                                  \
-            return at;                                                                                                         \
-        }                                                                                                                      \
-        for (int64_t j = 0; j < n && best == best; j += BLOCK) {                                                               \
-            const real x = FN(reduce_lanes)(TG_REDUCE_##extreme,                                                               \
-                                            FN(reduce_leaf)(TG_REDUCE_##extreme, n - j < BLOCK ? n - j : BLOCK, xs + j))[0];   \
-            if ((beats) || x != x) best = x, at = j;                                                                           \
-        }                                                                                                                      \
-        while (best == best ? xs[at] != best : xs[at] == xs[at]) at++;                                                         \
-        return at;                                                                                                             \
-    }                                                                                                                          \
-    static void FN(name##_rows)(int64_t rows, int64_t n, const void *x, int64_t *y) {                                          \
-        for (int64_t r = 0; r < rows; r++) y[r] = FN(name##_row)(n, (const real *)x + r * n);                                  \
-    }                                                                                                                          \
-    static void FN(name##_columns)(int64_t n, int64_t width, int64_t stride, const void *xp, int64_t *y) {                     \
-        enum { MOST = 1 << 30 }; /* rows whose position a lane of 32 bits can hold */                                          \
-        for (int64_t i = 0; i < width; i += LANES) {                                                                           \
-            const real *xs = (const real *)xp + i;                                                                             \
-            const int64_t count = width - i < LANES ? width - i : LANES;                                                       \
-            vec best = v_load_upto(xs, count);                                                                                 \
-            for (int64_t l = 0; l < count; l++) y[i + l] = 0;                                                                  \
-            for (int64_t from = 0; from < n; from += MOST) {                                                                   \
-                const integer end = (integer)(n - from < MOST ? n - from : MOST);                                              \
-                ivec at = (ivec){0} - 1; /* none in these rows */                                                              \
-                for (integer j = 0; j < end; j++) {                                                                            \
-                    const vec x = v_load_upto(xs + (from + j) * stride, count);                                                \
-                    const ivec take = ((beats) | (x != x)) & (best == best);                                                   \
-                    best = v_select(take, x, best);                                                                            \
-                    at = (take & j) | (~take & at);                                                                            \
-                }                                                                                                              \
-                for (int64_t l = 0; l < count; l++)                                                                            \
-                    if (at[l] >= 0) y[i + l] = from + at[l];                                                                   \
-            }                                                                                                                  \
-        }                                                                                                                      \
+#define TG_DEFINE_ARGREDUCE(name, beats, extreme)                                                                     \
+    static int64_t FN(name##_row)(int64_t n, const real *xs) {                                                        \
+        enum { BLOCK = 1024, SHORT = 64 };                                                                            \
+        real best = xs[0];                                                                                            \
+        int64_t at = 0;                                                                                               \
+        if (n <= SHORT) {                                                                                             \
+            for (int64_t j = 1; j < n && best == best; j++) {                                                         \
+                const real x = xs[j];                                                                                 \
+                if ((beats) || x != x) best = x, at = j;                                                              \
+            }                                                                                                         \
+            return at;                                                                                                \
+        }                                                                                                             \
+        for (int64_t j = 0; j < n && best == best; j += BLOCK) {                                                      \
+            const real x = FN(reduce_lanes)(                                                                          \
+                TG_REDUCE_##extreme, FN(reduce_leaf)(TG_REDUCE_##extreme, n - j < BLOCK ? n - j : BLOCK, xs + j))[0]; \
+            if ((beats) || x != x) best = x, at = j;                                                                  \
+        }                                                                                                             \
+        while (best == best ? xs[at] != best : xs[at] == xs[at]) at++;                                                \
+        return at;                                                                                                    \
+    }                                                                                                                 \
+    static void FN(name##_rows)(int64_t rows, int64_t n, const void *x, int64_t *y) {                                 \
+        for (int64_t r = 0; r < rows; r++) y[r] = FN(name##_row)(n, (const real *)x + r * n);                         \
+    }                                                                                                                 \
+    static void FN(name##_columns)(int64_t n, int64_t width, int64_t stride, const void *xp, int64_t *y) {            \
+        enum { MOST = 1 << 30 }; /* rows whose position a lane of 32 bits can hold */                                 \
+        for (int64_t i = 0; i < width; i += LANES) {                                                                  \
+            const real *xs = (const real *)xp + i;                                                                    \
+            const int64_t count = width - i < LANES ? width - i : LANES;                                              \
+            vec best = v_load_upto(xs, count);                                                                        \
+            for (int64_t l = 0; l < count; l++) y[i + l] = 0;                                                         \
+            for (int64_t from = 0; from < n; from += MOST) {                                                          \
+                const integer end = (integer)(n - from < MOST ? n - from : MOST);                                     \
+                ivec at = (ivec){0} - 1; /* none in these rows */                                                     \
+                for (integer j = 0; j < end; j++) {                                                                   \
+                    const vec x = v_load_upto(xs + (from + j) * stride, count);                                       \
+                    const ivec take = ((beats) | (x != x)) & (best == best);                                          \
+                    best = v_select(take, x, best);                                                                   \
+                    at = (take & j) | (~take & at);                                                                   \
+                }                                                                                                     \
+                for (int64_t l = 0; l < count; l++)                                                                   \
+                    if (at[l] >= 0) y[i + l] = from + at[l];                                                          \
+            }                                                                                                         \
+        }                                                                                                             \
     }
 
 TG_ARGREDUCE_OPS(TG_DEFINE_ARGREDUCE)

@@ -12,20 +12,20 @@
 
 #include <stdint.h>
 
-#define TG_REDUCE_OPS(TG_REDUCE_OP)                                                                                            \
-    TG_REDUCE_OP(sum, x, a + b, 0, sum)                                                                                        \
-    TG_REDUCE_OP(mean, x, a + b, 0, sum)                                                                                       \
-    TG_REDUCE_OP(max, x, v_max(a, b), -INFINITY, max)                                                                          \
-    TG_REDUCE_OP(min, x, v_min(a, b), INFINITY, min)                                                                           \
-    TG_REDUCE_OP(prod, x, a * b, 1, prod)                                                                                      \
-    TG_REDUCE_OP(sumsq, x * x, a + b, 0, sum)
+#define TG_REDUCE_OPS(TG_REDUCE_OP)                   \
+    TG_REDUCE_OP(sum, x, a + b, 0, sum)               \
+    TG_REDUCE_OP(mean, x, a + b, 0, sum)              \
+    TG_REDUCE_OP(max, x, v_max(a, b), -INFINITY, max) \
+    TG_REDUCE_OP(min, x, v_min(a, b), INFINITY, min)  \
+    TG_REDUCE_OP(prod, x, a *b, 1, prod)              \
+    TG_REDUCE_OP(sumsq, x *x, a + b, 0, sum)
 
 #define TG_REDUCE_ID(name, ...) TG_REDUCE_##name,
 enum { TG_REDUCE_OPS(TG_REDUCE_ID) TG_REDUCE_COUNT };
 
 /* TG_ARGREDUCE_OP(name, beats, extreme): beats is whether x takes the place of best, extreme the reduction that finds the value */
-#define TG_ARGREDUCE_OPS(TG_ARGREDUCE_OP)                                                                                      \
-    TG_ARGREDUCE_OP(argmax, x > best, max)                                                                                     \
+#define TG_ARGREDUCE_OPS(TG_ARGREDUCE_OP)  \
+    TG_ARGREDUCE_OP(argmax, x > best, max) \
     TG_ARGREDUCE_OP(argmin, x < best, min)
 
 #define TG_ARGREDUCE_ID(name, ...) TG_ARGREDUCE_##name,

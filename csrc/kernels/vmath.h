@@ -12,6 +12,11 @@
 #define MANTISSA_BITS TG_REAL_PICK(23, 52)
 #define EXPONENT_BIAS TG_REAL_PICK(127, 1023)
 #define INTEGER_MAGIC TG_REAL_PICK(0x1.8p23, 0x1.8p52) /* x + magic holds round(x) in its low bits */
+/* ln 2 and log10 2 in two parts, the first so short that its product with an exponent is exact */
+#define LN2_HIGH TG_REAL_PICK(0x1.62e4p-1, 0x1.62e42fefa38p-1)
+#define LN2_LOW TG_REAL_PICK(0x1.7f7d1cf79abcap-20, 0x1.ef35793c7673p-45)
+#define LOG10_2_HIGH TG_REAL_PICK(0x1.3442p-2, 0x1.34413509f78p-2)
+#define LOG10_2_LOW TG_REAL_PICK(-0x1.95ec10c0219dcp-19, 0x1.fef311f12b358p-46)
 
 /* c[0] + c[1] x + ... + c[n-1] x^(n-1): even and odd powers apart, which halves the chain of dependent operations. */
 TG_INLINE vec FN(polynomial)(vec x, const real *c, int n) {
@@ -40,21 +45,31 @@ TG_INLINE vec FN(scale_by_power)(vec p, vec k) {
 #endif
 }
 
-/* exp(x) = 2^k (1 + e): returns e = expm1(r), r = x - k ln 2 in [-ln2/2, ln2/2], and k. */
-TG_INLINE vec FN(exp_parts)(vec x, vec *k) {
+/* expm1(r) for r in [-ln2/2, ln2/2] */
+TG_INLINE vec FN(expm1_core)(vec r) {
 #if TG_BITS == 32
     static const real c[] = {0.49999997f, 0.16666539f, 0.0416672342f, 0.00836718176f, 0.0013881484f};
 #else
-    static const real c[] = {0.5, 0.16666666666666677, 0.04166666666666649, 0.008333333333320737, 0.001388888888896839,
-                             0.0001984126988868521, 2.480158716469661e-05, 2.755724136721521e-06, 2.755740598230701e-07,
-                             2.5110110532221797e-08, 2.0875305283244987e-09};
+    static const real c[] = {0.5,
+                             0.16666666666666677,
+                             0.04166666666666649,
+                             0.008333333333320737,
+                             0.001388888888896839,
+                             0.0001984126988868521,
+                             2.480158716469661e-05,
+                             2.755724136721521e-06,
+                             2.755740598230701e-07,
+                             2.5110110532221797e-08,
+                             2.0875305283244987e-09};
 #endif
+    return r + r * r * v_polynomial(r, c);
+}
+
+/* exp(x) = 2^k (1 + e) with |x - k ln 2| <= ln2/2: returns e and k. */
+TG_INLINE vec FN(exp_parts)(vec x, vec *k) {
     const vec magic = v_set(INTEGER_MAGIC);
     *k = (x * v_set(0x1.71547652b82fep+0) + magic) - magic;
-    /* ln 2 in two parts, the first so short that k times it is exact */
-    const vec r = (x - *k * v_set(TG_REAL_PICK(0x1.62e4p-1, 0x1.62e42fefa38p-1))) -
-                  *k * v_set(TG_REAL_PICK(0x1.7f7d1cf79abcap-20, 0x1.ef35793c7673p-45));
-    return r + r * r * v_polynomial(r, c);
+    return FN(expm1_core)((x - *k * v_set(LN2_HIGH)) - *k * v_set(LN2_LOW));
 }
 
 TG_INLINE vec v_exp(vec x) {
@@ -62,6 +77,39 @@ TG_INLINE vec v_exp(vec x) {
     x = v_clamp(x, v_set(TG_REAL_PICK(-104, -746)), v_set(TG_REAL_PICK(89, 710)));
     const vec e = FN(exp_parts)(x, &k);
     return FN(scale_by_power)(v_set(1) + e, k);
+}
+
+TG_INLINE vec v_exp2(vec x) {
+    const vec magic = v_set(INTEGER_MAGIC);
+    x = v_clamp(x, v_set(TG_REAL_PICK(-151, -1076)), v_set(TG_REAL_PICK(128, 1024)));
+    const vec k = (x + magic) - magic;
+    return FN(scale_by_power)(v_set(1) + FN(expm1_core)((x - k) * v_set(0x1.62e42fefa39efp-1)), k);
+}
+
+/* 2^k e + (2^k - 1), in halves so that the largest k does not overflow early; e itself where k is 0 keeps tiny x exact. */
+TG_INLINE vec v_expm1(vec x) {
+    vec k;
+    const vec clamped = v_clamp(x, v_set(TG_REAL_PICK(-30, -60)), v_set(TG_REAL_PICK(89, 710)));
+    const vec e = FN(exp_parts)(clamped, &k);
+    const vec half = FN(scale_by_power)(v_set(0.5), k);
+    const vec y = v_select(k == v_set(0), e, v_set(2) * (half * e + (half - v_set(0.5))));
+    return v_copysign(y, x); /* -0 gives -0 */
+}
+
+/* expm1(2|x|) / (expm1(2|x|) + 2) with the sign of x */
+TG_INLINE vec v_tanh(vec x) {
+    vec k;
+    const vec limit = v_set(TG_REAL_PICK(10, 20)), doubled = v_abs(x) + v_abs(x); /* tanh(limit) rounds to 1 */
+    const vec e = FN(exp_parts)(v_clamp(doubled, v_set(0), limit + limit), &k);
+    const vec power = FN(scale_by_power)(v_set(1), k);
+    const vec t = power * e + (power - v_set(1));
+    return v_copysign(t / (t + v_set(2)), x);
+}
+
+/* 1 / (1 + exp(-x)), through exp(-|x|), which cannot overflow */
+TG_INLINE vec v_sigmoid(vec x) {
+    const vec z = v_exp(-v_abs(x));
+    return v_select(x < v_set(0), z, v_set(1)) / (v_set(1) + z);
 }
 
 /* ---- logarithms ------------------------------------------------------------------------------------------------- */
@@ -85,11 +133,11 @@ TG_INLINE vec FN(log_tail)(vec f) {
     static const real c[] = {0.333333135f,  -0.250000089f, 0.200021163f,  -0.166679829f, 0.142195821f,
                              -0.124057584f, 0.118881784f,  -0.116749957f, 0.0674592331f};
 #else
-    static const real c[] = {0.33333333333333454,  -0.2499999999999892,  0.19999999999946128,  -0.16666666666914415,
-                             0.14285714293842042,  -0.12499999982016974, 0.11111110516007139,  -0.10000000383322054,
-                             0.09090933507140413,  -0.0833334576089995,  0.07691714443576933,  -0.07142000014244339,
-                             0.06675148590695507,  -0.06269802196547496, 0.05817778477468822,  -0.05326769984352141,
-                             0.05415971029317164,  -0.06275069328460818, 0.05696881768761065,  -0.024276093226755086};
+    static const real c[] = {0.33333333333333454, -0.2499999999999892,  0.19999999999946128, -0.16666666666914415,
+                             0.14285714293842042, -0.12499999982016974, 0.11111110516007139, -0.10000000383322054,
+                             0.09090933507140413, -0.0833334576089995,  0.07691714443576933, -0.07142000014244339,
+                             0.06675148590695507, -0.06269802196547496, 0.05817778477468822, -0.05326769984352141,
+                             0.05415971029317164, -0.06275069328460818, 0.05696881768761065, -0.024276093226755086};
 #endif
     const vec square = f * f;
     return f * square * v_polynomial(f, c) - v_set(0.5) * square;
@@ -105,34 +153,44 @@ TG_INLINE vec FN(log_edges)(vec x, vec inside) {
 TG_INLINE vec v_log(vec x) {
     vec k;
     const vec f = FN(log_parts)(x, &k) - v_set(1);
-    const vec low = FN(log_tail)(f) + k * v_set(TG_REAL_PICK(0x1.7f7d1cf79abcap-20, 0x1.ef35793c7673p-45));
-    return FN(log_edges)(x, k * v_set(TG_REAL_PICK(0x1.62e4p-1, 0x1.62e42fefa38p-1)) + (f + low));
+    return FN(log_edges)(x, k * v_set(LN2_HIGH) + (f + (FN(log_tail)(f) + k * v_set(LN2_LOW))));
 }
 
-#define TG_LANEWISE(name, function)                                                                                            \
-    static __attribute__((noinline, unused)) vec name(vec x) {                                                                 \
-        for (int i = 0; i < (int)LANES; i++) x[i] = (real)function((double)x[i]);                                              \
-        return x;                                                                                                              \
-    }
-TG_INLINE double FN(sigmoid_scalar)(double x) { return 1 / (1 + exp(-x)); }
-TG_LANEWISE(v_exp2, exp2)
-TG_LANEWISE(v_expm1, expm1)
-TG_LANEWISE(v_log2, log2)
-TG_LANEWISE(v_log10, log10)
-TG_LANEWISE(v_log1p, log1p)
-TG_LANEWISE(v_tanh, tanh)
-TG_LANEWISE(v_sigmoid, FN(sigmoid_scalar))
-TG_LANEWISE(v_erf, erf)
-TG_LANEWISE(v_sin, sin)
-TG_LANEWISE(v_cos, cos)
-TG_LANEWISE(v_tan, tan)
-static __attribute__((noinline, unused)) vec v_pow(vec a, vec b) {
-    for (int i = 0; i < (int)LANES; i++) a[i] = (real)pow((double)a[i], (double)b[i]);
-    return a;
+TG_INLINE vec v_log2(vec x) {
+    vec k;
+    const vec f = FN(log_parts)(x, &k) - v_set(1);
+    return FN(log_edges)(x, k + (f + FN(log_tail)(f)) * v_set(0x1.71547652b82fep+0));
 }
-#undef TG_LANEWISE
+
+TG_INLINE vec v_log10(vec x) {
+    vec k;
+    const vec f = FN(log_parts)(x, &k) - v_set(1);
+    const vec low = (f + FN(log_tail)(f)) * v_set(0.4342944819032518) + k * v_set(LOG10_2_LOW);
+    return FN(log_edges)(x, k * v_set(LOG10_2_HIGH) + low);
+}
+
+/* log(u + c), u + c = 1 + x exactly: what rounding u lost comes back as c / u, c being at most half an ulp of u. */
+TG_INLINE vec v_log1p(vec x) {
+    vec k;
+    const vec u = v_set(1) + x, lost = x - (u - v_set(1));
+    const vec m = FN(log_parts)(u, &k), f = m - v_set(1);
+    const vec inverse_power = (vec)((uvec)v_set(1) + ((uvec)m - (uvec)u)); /* 2^-k = m / u */
+    /* 1 / m by its series, a few percent off at the ends, is plenty for a correction */
+    const vec inverse = v_set(1) - f * (v_set(1) - f * (v_set(1) - f));
+    const vec correction =
+        v_select(v_abs(x) < v_set(TG_REAL_PICK(0x1p25, 0x1p54)), lost * inverse_power * inverse, v_set(0));
+    const vec low = FN(log_tail)(f) + (correction + k * v_set(LN2_LOW));
+    const vec y = v_copysign(k * v_set(LN2_HIGH) + (f + low), x); /* -0 gives -0 */
+    return FN(log_edges)(u, y);
+}
+
+#include "vmath_more.h"
 
 #undef TG_REAL_PICK
 #undef MANTISSA_BITS
 #undef EXPONENT_BIAS
 #undef INTEGER_MAGIC
+#undef LN2_HIGH
+#undef LN2_LOW
+#undef LOG10_2_HIGH
+#undef LOG10_2_LOW

@@ -15,7 +15,8 @@ static double microseconds(void) {
 
 static void wait_microseconds(double duration) {
     const double end = microseconds() + duration;
-    while (microseconds() < end) {}
+    while (microseconds() < end) {
+    }
 }
 
 static int ascending(const void *a, const void *b) {
@@ -26,7 +27,9 @@ static int ascending(const void *a, const void *b) {
 static void nothing(void *ctx, int64_t begin, int64_t end) { (void)ctx, (void)begin, (void)end; }
 
 /* Work of a known length per index, in microseconds. */
-static void compute(void *ctx, int64_t begin, int64_t end) { wait_microseconds(*(double *)ctx * (double)(end - begin)); }
+static void compute(void *ctx, int64_t begin, int64_t end) {
+    wait_microseconds(*(double *)ctx * (double)(end - begin));
+}
 
 /* Median and ninth decile of one call on two ranges, each `work` microseconds long, after an idle gap. */
 static void fork_join(double gap, double work) {
@@ -69,6 +72,7 @@ int main(void) {
         for (int w = 0; w < 3; w++) fork_join(gaps[g], works[w]);
     }
     printf("\n\ntg_alloc + tg_free, nanoseconds per pair\n");
-    for (int64_t bytes = 64; bytes <= 16 << 20; bytes *= 8) printf("%10lld bytes %8.1f\n", (long long)bytes, pair_nanoseconds(bytes));
+    for (int64_t bytes = 64; bytes <= 16 << 20; bytes *= 8)
+        printf("%10lld bytes %8.1f\n", (long long)bytes, pair_nanoseconds(bytes));
     return 0;
 }

@@ -11,11 +11,11 @@
 #include "../core/core.h"
 #include "../kernels/table.h"
 
-#define TESTS(TEST)                                                                                                            \
-    TEST(cpu)                                                                                                                  \
-    TEST(threads)                                                                                                              \
-    TEST(memory)                                                                                                               \
-    TEST(tables)                                                                                                               \
+#define TESTS(TEST) \
+    TEST(cpu)       \
+    TEST(threads)   \
+    TEST(memory)    \
+    TEST(tables)    \
     TEST(gemm)
 
 /* Counts a failure and goes on; prints the first ten of a test. Callable from any thread. */

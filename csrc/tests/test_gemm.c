@@ -14,9 +14,9 @@ typedef struct {
     int bias, activation;
 } shape;
 
-#define EXPECT(condition, ...)                                                                                                 \
+#define EXPECT(condition, ...) \
     CHECK_THAT(condition, "%s dtype %d flags %d (%d x %d x %d) pad %d bias %d activation %d: " __VA_ARGS__)
-#define OF(s)                                                                                                                  \
+#define OF(s) \
     tg_isa(), (s)->dtype, (s)->flags, (int)(s)->m, (int)(s)->n, (int)(s)->k, (int)(s)->pad, (s)->bias, (s)->activation
 
 /* Stored rows and columns of the operands, and the elements they take. */
@@ -47,7 +47,8 @@ static double activated(int activation, double x) {
 }
 
 /* The oracle. c holds the result, initial what c held before. */
-static void compare(const shape *s, const void *a, const void *b, const void *bias, const void *initial, const void *c) {
+static void compare(const shape *s, const void *a, const void *b, const void *bias, const void *initial,
+                    const void *c) {
     const double unit = s->dtype == TG_F32 ? FLT_EPSILON : DBL_EPSILON;
     const int64_t lda = columns_a(s) + s->pad, ldb = columns_b(s) + s->pad, ldc = s->n + s->pad;
     for (int64_t i = 0; i < s->m; i++)
@@ -74,8 +75,8 @@ static void compare(const shape *s, const void *a, const void *b, const void *bi
 }
 
 static int run(const shape *s, const void *a, const void *b, const void *bias, void *c) {
-    return tg_gemm(s->dtype, s->flags, s->m, s->n, s->k, a, columns_a(s) + s->pad, b, columns_b(s) + s->pad, c, s->n + s->pad,
-                   s->bias ? bias : NULL, s->activation);
+    return tg_gemm(s->dtype, s->flags, s->m, s->n, s->k, a, columns_a(s) + s->pad, b, columns_b(s) + s->pad, c,
+                   s->n + s->pad, s->bias ? bias : NULL, s->activation);
 }
 
 /* One shape with 1 to 4 threads, against the oracle, and two of its rows by themselves. */
@@ -102,9 +103,10 @@ static void check_shape(const shape *s, uint64_t *random, int oracle) {
     if (s->m > 2 && s->n > 1) {
         const int64_t row = (int64_t)(test_random(random) % (uint64_t)(s->m - 1));
         memcpy(c, initial, (size_t)bytes);
-        tg_gemm(s->dtype, s->flags, 2, s->n, s->k, (char *)a + step * row * (s->flags & TG_TRANS_A ? 1 : columns_a(s) + s->pad),
-                columns_a(s) + s->pad, b, columns_b(s) + s->pad, (char *)c + step * row * (s->n + s->pad), s->n + s->pad,
-                s->bias ? bias : NULL, s->activation);
+        tg_gemm(s->dtype, s->flags, 2, s->n, s->k,
+                (char *)a + step * row * (s->flags & TG_TRANS_A ? 1 : columns_a(s) + s->pad), columns_a(s) + s->pad, b,
+                columns_b(s) + s->pad, (char *)c + step * row * (s->n + s->pad), s->n + s->pad, s->bias ? bias : NULL,
+                s->activation);
         for (int64_t i = row; i < row + 2; i++)
             EXPECT(memcmp((char *)c + step * i * (s->n + s->pad), (char *)first + step * i * (s->n + s->pad),
                           (size_t)(step * s->n)) == 0,
@@ -133,8 +135,9 @@ static void check_batch(int dtype, int flags, int64_t m, int64_t n, int64_t k, u
         const int64_t step = (int64_t)tg_itemsize(dtype);
         for (int64_t o = 0; o < OUTER; o++)
             for (int64_t i = 0; i < INNER; i++)
-                CHECK(tg_gemm(dtype, flags, m, n, k, (char *)a + step * o * m * k, columns_a(&s), (char *)b + step * i * k * n,
-                              columns_b(&s), (char *)one + step * (o * INNER + i) * m * n, n, NULL, 0) == TG_OK);
+                CHECK(tg_gemm(dtype, flags, m, n, k, (char *)a + step * o * m * k, columns_a(&s),
+                              (char *)b + step * i * k * n, columns_b(&s), (char *)one + step * (o * INNER + i) * m * n,
+                              n, NULL, 0) == TG_OK);
         EXPECT(memcmp(c, one, bytes) == 0, "a batch with %d threads differs from its products", OF(&s), threads);
     }
     /* one b for all: folded into a taller product */
@@ -191,12 +194,14 @@ static void check_special_values(void) {
 }
 
 void test_gemm(void) {
-    static const int64_t sizes[][3] = {{1, 1, 1},    {1, 3, 10},    {1, 300, 40},  {5, 1, 33},   {300, 1, 70},    {2, 2, 2},
-                                       {3, 5, 7},    {4, 10, 784},  {7, 17, 9},    {8, 48, 16},  {13, 31, 65},    {16, 16, 16},
-                                       {17, 49, 33}, {32, 10, 64},  {33, 65, 129}, {64, 256, 30}, {70, 100, 324}, {100, 70, 650},
-                                       {129, 63, 5}, {31, 257, 321}, {9, 33, 0},   {1, 9, 0},    {9, 1, 0}};
-    static const int64_t large[][3] = {{1, 4099, 300}, {4099, 1, 300}, {130, 515, 333}, {515, 130, 333}, {1000, 67, 100},
-                                       {67, 1000, 100}, {300, 300, 700}, {2, 3000, 400}, {3000, 2, 400}, {1300, 40, 330}};
+    static const int64_t sizes[][3] = {{1, 1, 1},     {1, 3, 10},     {1, 300, 40},   {5, 1, 33},   {300, 1, 70},
+                                       {2, 2, 2},     {3, 5, 7},      {4, 10, 784},   {7, 17, 9},   {8, 48, 16},
+                                       {13, 31, 65},  {16, 16, 16},   {17, 49, 33},   {32, 10, 64}, {33, 65, 129},
+                                       {64, 256, 30}, {70, 100, 324}, {100, 70, 650}, {129, 63, 5}, {31, 257, 321},
+                                       {9, 33, 0},    {1, 9, 0},      {9, 1, 0}};
+    static const int64_t large[][3] = {{1, 4099, 300},  {4099, 1, 300},  {130, 515, 333}, {515, 130, 333},
+                                       {1000, 67, 100}, {67, 1000, 100}, {300, 300, 700}, {2, 3000, 400},
+                                       {3000, 2, 400},  {1300, 40, 330}};
     const int threads = tg_get_num_threads();
     const char *const isa = tg_isa();
     check_arguments();
@@ -207,12 +212,15 @@ void test_gemm(void) {
         for (int dtype = 0; dtype < 2; dtype++)
             for (int flags = 0; flags < 8; flags++) {
                 for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-                    const shape s = {dtype, flags, sizes[i][0], sizes[i][1], sizes[i][2], (int64_t)(i % 3), (int)(i % 2),
-                                     (int)((i + (size_t)flags) % TG_ACTIVATION_COUNT)};
+                    const shape s = {dtype,        flags,
+                                     sizes[i][0],  sizes[i][1],
+                                     sizes[i][2],  (int64_t)(i % 3),
+                                     (int)(i % 2), (int)((i + (size_t)flags) % TG_ACTIVATION_COUNT)};
                     check_shape(&s, &random, 1);
                 }
                 for (size_t i = 0; i < sizeof large / sizeof large[0]; i++) {
-                    const shape s = {dtype, flags, large[i][0], large[i][1], large[i][2], (int64_t)(i % 2), 1, (int)(i % 2)};
+                    const shape s = {dtype, flags,       large[i][0], large[i][1], large[i][2], (int64_t)(i % 2),
+                                     1,     (int)(i % 2)};
                     check_shape(&s, &random, flags == (int)(i % 8));
                 }
                 check_batch(dtype, flags, 5, 7, 9, &random);

@@ -22,8 +22,8 @@ static void sizes(void) {
         if (!p) continue;
         memset(p, 0xa5, (size_t)bytes);
         const int64_t rounded = now().bytes_in_use - before.bytes_in_use;
-        CHECK_THAT(rounded >= bytes && rounded <= bytes + bytes / 4 + 64, "%lld bytes rounded to %lld", (long long)bytes,
-                   (long long)rounded);
+        CHECK_THAT(rounded >= bytes && rounded <= bytes + bytes / 4 + 64, "%lld bytes rounded to %lld",
+                   (long long)bytes, (long long)rounded);
         tg_free(p);
         CHECK(now().bytes_in_use == before.bytes_in_use);
         void *again = tg_alloc(bytes);

@@ -10,9 +10,10 @@ typedef struct {
 } shape;
 
 static const shape shapes[] = {
-    {1, 0, 1},    {3, 0, 4},     {0, 5, 3},     {1, 1, 1},      {1, 5, 1},       {7, 10, 1},     {129, 3, 1},    {2, 1000, 1},
-    {3, 4999, 1}, {1, 70000, 1}, {1, 300001, 1}, {2, 100003, 1}, {1, 7, 5},       {2, 33, 10},    {1, 512, 10},   {1, 100000, 3},
-    {2, 40, 64},  {1, 129, 100}, {3, 17, 257},  {1, 300, 1030}, {2, 700, 513},   {1, 3, 70000},  {1, 5000, 40},  {5, 2, 2},
+    {1, 0, 1},    {3, 0, 4},      {0, 5, 3},     {1, 1, 1},      {1, 5, 1},      {7, 10, 1},
+    {129, 3, 1},  {2, 1000, 1},   {3, 4999, 1},  {1, 70000, 1},  {1, 300001, 1}, {2, 100003, 1},
+    {1, 7, 5},    {2, 33, 10},    {1, 512, 10},  {1, 100000, 3}, {2, 40, 64},    {1, 129, 100},
+    {3, 17, 257}, {1, 300, 1030}, {2, 700, 513}, {1, 3, 70000},  {1, 5000, 40},  {5, 2, 2},
 };
 
 /* The result of one output. */
@@ -61,24 +62,29 @@ static void check_shape(shape s, int dtype, int kind, uint64_t *random) {
     const size_t itemsize = tg_itemsize(dtype);
     void *x = malloc((size_t)total * itemsize + 1), *y = malloc((size_t)outputs * itemsize + 1);
     void *again = malloc((size_t)outputs * itemsize + 1);
-    int64_t *at = malloc((size_t)outputs * sizeof(int64_t) + 1), *at_again = malloc((size_t)outputs * sizeof(int64_t) + 1);
+    int64_t *at = malloc((size_t)outputs * sizeof(int64_t) + 1),
+            *at_again = malloc((size_t)outputs * sizeof(int64_t) + 1);
     fill(kind, dtype, total, x, random);
     const double tolerance = (dtype == TG_F32 ? 1e-7 : 2e-16) * (16 + 4 * log2((double)s.n + 1));
     for (int op = 0; op < TG_REDUCE_COUNT; op++) {
         tg_set_num_threads(1);
         CHECK(tg_reduce(op, dtype, s.outer, s.n, s.inner, x, y) == TG_OK);
         /* a product's error grows with the number of factors, a sum of n terms up to 1 in size may cancel */
-        const double scale = op == TG_REDUCE_prod ? (double)s.n / 8 + 1 : op == TG_REDUCE_sum ? sqrt((double)s.n) + 1 : 1;
+        const double scale = op == TG_REDUCE_prod  ? (double)s.n / 8 + 1
+                             : op == TG_REDUCE_sum ? sqrt((double)s.n) + 1
+                                                   : 1;
         for (int64_t k = 0; k < outputs; k += 1 + outputs / 20) {
             const double want = reference(op, dtype, s, k / s.inner, k % s.inner, x), got = test_element(dtype, y, k);
-            CHECK_THAT(test_close(want, got, tolerance * scale), "%s: %s of (%d, %d, %d) dtype %d kind %d at %d: %.17g, not %.17g", tg_isa(),
+            CHECK_THAT(test_close(want, got, tolerance * scale),
+                       "%s: %s of (%d, %d, %d) dtype %d kind %d at %d: %.17g, not %.17g", tg_isa(),
                        tg_op_name(TG_REDUCE, op), (int)s.outer, (int)s.n, (int)s.inner, dtype, kind, (int)k, got, want);
         }
         for (int threads = 2; threads <= 5; threads += 3) {
             tg_set_num_threads(threads);
             CHECK(tg_reduce(op, dtype, s.outer, s.n, s.inner, x, again) == TG_OK);
-            CHECK_THAT(kind >= 2 || memcmp(y, again, (size_t)outputs * itemsize) == 0, "%s of (%d, %d, %d): %d threads differ",
-                       tg_op_name(TG_REDUCE, op), (int)s.outer, (int)s.n, (int)s.inner, threads);
+            CHECK_THAT(kind >= 2 || memcmp(y, again, (size_t)outputs * itemsize) == 0,
+                       "%s of (%d, %d, %d): %d threads differ", tg_op_name(TG_REDUCE, op), (int)s.outer, (int)s.n,
+                       (int)s.inner, threads);
         }
     }
     for (int op = 0; op < TG_ARGREDUCE_COUNT && s.n > 0; op++) {
@@ -86,8 +92,9 @@ static void check_shape(shape s, int dtype, int kind, uint64_t *random) {
         CHECK(tg_argreduce(op, dtype, s.outer, s.n, s.inner, x, at) == TG_OK);
         for (int64_t k = 0; k < outputs; k += 1 + outputs / 20) {
             const int64_t want = arg_reference(op, dtype, s, k / s.inner, k % s.inner, x);
-            CHECK_THAT(at[k] == want, "%s: %s of (%d, %d, %d) dtype %d kind %d at %d: %d, not %d", tg_isa(), tg_op_name(TG_ARGREDUCE, op),
-                       (int)s.outer, (int)s.n, (int)s.inner, dtype, kind, (int)k, (int)at[k], (int)want);
+            CHECK_THAT(at[k] == want, "%s: %s of (%d, %d, %d) dtype %d kind %d at %d: %d, not %d", tg_isa(),
+                       tg_op_name(TG_ARGREDUCE, op), (int)s.outer, (int)s.n, (int)s.inner, dtype, kind, (int)k,
+                       (int)at[k], (int)want);
         }
         tg_set_num_threads(2);
         CHECK(tg_argreduce(op, dtype, s.outer, s.n, s.inner, x, at_again) == TG_OK);

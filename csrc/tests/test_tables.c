@@ -26,8 +26,10 @@ static void reset_outputs(void) {
 
 static void compare(const comparison *c, const char *family, const char *name, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
-        const double want = test_element(c->dtype, data_of(expected), i), got = test_element(c->dtype, data_of(actual), i);
-        CHECK_THAT(test_close(want, got, c->tolerance), "%s %s of %s, dtype %d, element %d of %d (inputs %.17g, %.17g): %.17g, baseline %.17g",
+        const double want = test_element(c->dtype, data_of(expected), i),
+                     got = test_element(c->dtype, data_of(actual), i);
+        CHECK_THAT(test_close(want, got, c->tolerance),
+                   "%s %s of %s, dtype %d, element %d of %d (inputs %.17g, %.17g): %.17g, baseline %.17g",
                    c->table->name, family, name, c->dtype, (int)i, (int)n, test_element(c->dtype, a, i),
                    test_element(c->dtype, b, i), got, want);
     }
