@@ -62,7 +62,9 @@ expected 2.5, got 2.0 (difference 0.5, tolerance 2.6e-05)
         same = (a == b) | (np.isnan(a) & np.isnan(b)) | (np.isfinite(b) & (difference <= tolerance))
     if same.all():
         return
-    excess = np.where(same, -np.inf, np.where(np.isnan(difference), np.inf, difference - tolerance))
+    with np.errstate(invalid="ignore"):
+        excess = difference - tolerance
+    excess = np.where(same, -np.inf, np.where(np.isnan(excess), np.inf, excess))
     worst = np.unravel_index(int(np.argmax(excess)), excess.shape)
     index = tuple(int(i) for i in worst)
     raise CheckError(

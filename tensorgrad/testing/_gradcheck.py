@@ -48,13 +48,10 @@ def gradcheck(
     >>> x = tensorgrad.tensor([0.5, -1.5], dtype="float64", requires_grad=True)
     >>> gradcheck(lambda x: (x * x).sum(), x)
     True
-    >>> gradcheck(lambda x: x * x.detach(), x)
+    >>> gradcheck(lambda x: x * x.detach(), x)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    tensorgrad.testing.CheckError: gradcheck: gradient of input 0, shape (2,): 2 of 2 elements \
-are wrong, most at (1,): expected 1.91181, got 0.955903 (error 0.956, tolerance 1.92e-05). Likely \
-cause: every element is half of what it should be: a missing factor of 2, or an input used twice \
-whose gradients are not added
+    tensorgrad.testing.CheckError: gradcheck: gradient of input 0, shape (2,): 2 of 2 elements ...
     """
     arguments = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     labels = [f"input {i}" for i in range(len(arguments))]

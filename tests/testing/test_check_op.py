@@ -146,7 +146,7 @@ def test_wrong_for_the_same_tensor_twice() -> None:
 
 def test_result_that_depends_on_the_number_of_threads() -> None:
     def forward(x: Tensor) -> Tensor:
-        return x * (2.0 if get_num_threads() == 1 or x.size < 1000 else 2.0 + 2.0**-20)
+        return x * (2.0 if get_num_threads() == 1 or x.size < 1000 else 2.0 + 2.0**-40)
 
     with pytest.raises(CheckError, match=r"the result has other bits on \d threads than on 1"):
         check_op(doubled(forward=forward))

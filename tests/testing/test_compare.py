@@ -45,12 +45,17 @@ def test_float32_is_looser_than_float64() -> None:
 def test_samples_keep_away_and_repeat() -> None:
     case = Case((1000,), (), np.array([1, 2]), None, low=-1.0, high=1.0, avoid=[0.0], margin=0.2)
     numbers, scalar, index, nothing = sample_inputs(case)
-    assert numbers is not None and scalar is not None and index is not None and nothing is None
+    assert numbers is not None
+    assert scalar is not None
+    assert index is not None
+    assert nothing is None
     assert np.abs(numbers).min() >= 0.2 - 1e-7
     assert numbers.min() < -0.5 < 0.5 < numbers.max()
-    assert scalar.shape == () and index.dtype == np.int64
+    assert scalar.shape == ()
+    assert index.dtype == np.int64
     single = sample_inputs(case, np.float32)[0]
-    assert single is not None and single.dtype == np.float32
+    assert single is not None
+    assert single.dtype == np.float32
     assert np.array_equal(single, numbers)  # both precisions see the same numbers
     again = sample_inputs(case)[0]
     assert np.array_equal(again, numbers)
