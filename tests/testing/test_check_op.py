@@ -15,11 +15,6 @@ from tensorgrad.testing import CheckError, check_op
 CASES = (Case((3, 4)),)
 
 
-@pytest.fixture(autouse=True)
-def forget_ops(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tensorgrad.autograd._declare.registry", {})
-
-
 def doubled(**declaration: Any) -> Any:
     """Declares 2 x, right but for what is given."""
     forward = declaration.pop("forward", lambda x: x * 2.0)
