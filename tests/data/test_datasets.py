@@ -74,7 +74,7 @@ def test_batches_of_a_subset():
 
 @pytest.fixture
 def mnist(tmp_path):
-    """A directory with a small MNIST: 6 training and 4 test images of 5 x 7, the test files gzipped."""
+    """A directory with a small MNIST: 6 training and 4 test images of 5 x 7, the latter gzipped."""
     images = np.arange(10 * 35).reshape(10, 5, 7).astype(np.uint8)
     labels = np.arange(10, dtype=np.uint8)
     write_idx(tmp_path / "train-images-idx3-ubyte", images[:6])
@@ -103,7 +103,7 @@ def test_mnist_is_found_where_others_put_it(mnist):
 
 def test_missing_files_are_named(mnist):
     (mnist / "train-labels-idx1-ubyte").unlink()
-    with pytest.raises(DataError, match="expected train-labels-idx1-ubyte .* neither.*download"):
+    with pytest.raises(DataError, match=r"expected train-labels-idx1-ubyte .* neither.*download"):
         MNIST(mnist)
     with pytest.raises(DataError, match="train-images"):
         MNIST(mnist / "absent")
