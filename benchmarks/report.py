@@ -71,6 +71,7 @@ def save_plot(path: str, results: dict[str, list[Row]], caption: str) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     rows = [
         (suite, row)
@@ -108,6 +109,10 @@ def save_plot(path: str, results: dict[str, list[Row]], caption: str) -> None:
     axes.set_yticks(range(len(rows)), [f"{row.name}" for _, row in rows], fontsize=8)
     axes.invert_yaxis()
     axes.set_xscale("log")
+    marks = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50]
+    axes.xaxis.set_major_locator(FixedLocator(marks))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xlabel(
         "time of the peer / time of tensorgrad (right of the line: tensorgrad is faster)",
