@@ -51,9 +51,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--hidden",
         type=_whole(1),
         nargs="*",
-        default=[128, 64],
+        default=[256],
         metavar="N",
-        help="sizes of the hidden layers; none gives a linear model (default: 128 64)",
+        help="sizes of the hidden layers; none gives a linear model (default: 256)",
     )
     add("--activation", choices=sorted(ACTIVATIONS), default="relu", help="(default: %(default)s)")
 
