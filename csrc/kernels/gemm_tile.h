@@ -1,3 +1,4 @@
+/* clang-format off */
 /* gemm_tile.h: the micro-kernels of matrix multiplication; included once per element type.
  *
  * A tile is `rows` x `vectors` accumulators that stay in registers over one block of k. Every element of c is one chain of
@@ -23,22 +24,28 @@ typedef void (*gemm_tile_fn)(int64_t steps, const real *a, int64_t a_row, int64_
 
 #if TG_VECTOR_BYTES == 64 || defined(__aarch64__)
 #define GEMM_MAX_VECTORS 4
-#define GEMM_TILES(TILE)                                                                                             \
-    TILE(1, 1)                                                                                                       \
-    TILE(1, 2)                                                                                                       \
-    TILE(1, 3) TILE(1, 4) TILE(1, 5) TILE(1, 6) TILE(1, 7) TILE(1, 8) TILE(1, 9) TILE(1, 10) TILE(1, 11) TILE(1, 12) \
-        TILE(1, 13) TILE(1, 14) TILE(2, 1) TILE(2, 2) TILE(2, 3) TILE(2, 4) TILE(2, 5) TILE(2, 6) TILE(2, 7)         \
-            TILE(2, 8) TILE(2, 9) TILE(2, 10) TILE(2, 11) TILE(2, 12) TILE(3, 1) TILE(3, 2) TILE(3, 3) TILE(3, 4)    \
-                TILE(3, 5) TILE(3, 6) TILE(3, 7) TILE(3, 8) TILE(4, 1) TILE(4, 2) TILE(4, 3) TILE(4, 4) TILE(4, 5)   \
-                    TILE(4, 6)
+#define GEMM_TILES(TILE)                                                                                               \
+    TILE(1, 1)                                                                                                         \
+    TILE(1, 2)                                                                                                         \
+    TILE(1, 3)                                                                                                         \
+    TILE(1, 4)                                                                                                         \
+    TILE(1, 5)                                                                                                         \
+    TILE(1, 6)                                                                                                         \
+    TILE(1, 7) TILE(1, 8) TILE(1, 9) TILE(1, 10) TILE(1, 11) TILE(1, 12) TILE(1, 13) TILE(1, 14) TILE(2, 1) TILE(2, 2) \
+        TILE(2, 3) TILE(2, 4) TILE(2, 5) TILE(2, 6) TILE(2, 7) TILE(2, 8) TILE(2, 9) TILE(2, 10) TILE(2, 11)           \
+            TILE(2, 12) TILE(3, 1) TILE(3, 2) TILE(3, 3) TILE(3, 4) TILE(3, 5) TILE(3, 6) TILE(3, 7) TILE(3, 8)        \
+                TILE(4, 1) TILE(4, 2) TILE(4, 3) TILE(4, 4) TILE(4, 5) TILE(4, 6)
 #define GEMM_MAX_ROWS(vectors) ((vectors) == 4 ? 6 : (vectors) == 3 ? 8 : (vectors) == 2 ? 12 : 14)
 #elif TG_VECTOR_BYTES == 32
 #define GEMM_MAX_VECTORS 2
-#define GEMM_TILES(TILE)                                                                                           \
-    TILE(1, 1)                                                                                                     \
-    TILE(1, 2)                                                                                                     \
-    TILE(1, 3) TILE(1, 4) TILE(1, 5) TILE(1, 6) TILE(1, 7) TILE(1, 8) TILE(1, 9) TILE(1, 10) TILE(2, 1) TILE(2, 2) \
-        TILE(2, 3) TILE(2, 4) TILE(2, 5) TILE(2, 6)
+#define GEMM_TILES(TILE) \
+    TILE(1, 1)           \
+    TILE(1, 2)           \
+    TILE(1, 3)           \
+    TILE(1, 4)           \
+    TILE(1, 5)           \
+    TILE(1, 6)           \
+    TILE(1, 7) TILE(1, 8) TILE(1, 9) TILE(1, 10) TILE(2, 1) TILE(2, 2) TILE(2, 3) TILE(2, 4) TILE(2, 5) TILE(2, 6)
 #define GEMM_MAX_ROWS(vectors) ((vectors) == 2 ? 6 : 10)
 #else
 #define GEMM_MAX_VECTORS 2
