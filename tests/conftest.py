@@ -23,8 +23,9 @@ settings.load_profile("tensorgrad")
 
 
 def _environment() -> dict[str, str]:
-    # pytest itself writes the name of the running test
-    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    # pytest writes the name of the running test, PyTorch the place of its cache at its first step
+    written = ("PYTEST_CURRENT_TEST", "TORCHINDUCTOR_CACHE_DIR")
+    return {name: value for name, value in os.environ.items() if name not in written}
 
 
 def _set_environment(before: dict[str, str]) -> None:
