@@ -181,7 +181,15 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same memory, off the tape."""
-        return view(self, self._shape, self._strides, 0)
+        t = _new(Tensor)
+        t._storage = self._storage
+        t._ptr = self._ptr
+        t._shape = self._shape
+        t._strides = self._strides
+        t._size = self._size
+        t._code = self._code
+        t._node = None
+        return t
 
     def _restored(self, storage: Storage, node: Node) -> Tensor:
         """The output of `node`, whose gradient self is and whose memory `storage` is: on the tape
@@ -394,6 +402,13 @@ def view(t: Tensor, shape: Shape, strides: Shape | None, offset: int) -> Tensor:
     if t._node is not None:
         storage.viewed = True
     return v
+
+
+def overlap(a: Tensor, b: Tensor) -> bool:
+    """Whether a write to one may change the other."""
+    if a._storage.__class__ is b._storage.__class__ is Storage:
+        return a._storage is b._storage
+    return np.may_share_memory(a._array(), b._array())
 
 
 def copy_raw(t: Tensor) -> Tensor:

@@ -153,6 +153,7 @@ def {name}({signature}):
         _y, _extra = _y
     if {returned_input}:
         _y = _y.detach()  # the node goes on a Tensor of the result's own
+        _y._storage.viewed = True
     _y._node = _node = _new_node(_Node)
     _node.seq = _clock()
     _node.rule = _rule

@@ -17,6 +17,7 @@ from tensorgrad._tensor import (
     copy_raw,
     empty_raw,
     full_raw,
+    overlap,
     view,
     wrap_array,
 )
@@ -339,7 +340,7 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
     if _is_basic(basic):
         shape, strides, offset = _window(x._shape, x.strides, basic)
         target = view(x.detach(), shape, strides, offset)
-        if converted._storage is x._storage:
+        if overlap(x, converted):
             converted = copy_raw(converted)
         try:
             copy_into(target, broadcast_to(converted, shape), "setitem")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tensorgrad._native import BINARY, NULL, fail, lib
-from tensorgrad._tensor import Tensor, as_tensor, copy_into
+from tensorgrad._tensor import Tensor, as_tensor, copy_into, copy_raw, overlap
 from tensorgrad.autograd._modes import mode
 from tensorgrad.dtypes import F64
 from tensorgrad.errors import DTypeError, ShapeError
@@ -35,17 +35,15 @@ def _update(x: Tensor, result: Tensor, where: str) -> Tensor:
         x._node = before
         raise
     copy_into(x, result, where)
-    if result._node is not None:
-        x._node = result._node
-        x._node.seq = (
-            x._storage.written
-        )  # recorded at the time of the write, so that it may have saved x's new values
+    if mode.enabled:
+        x._node = result._node  # None if x is constant from here on
     return x
 
 
 def _in_place(name: str) -> Callable[[Tensor, Any], Tensor]:
     function = getattr(arithmetic, name)
     kernel = BINARY[name]
+    saves = name in ("mul", "div")
 
     def write(self: Tensor, other: Any) -> Tensor:
         if (
@@ -53,6 +51,7 @@ def _in_place(name: str) -> Callable[[Tensor, Any], Tensor]:
             and other._shape == self._shape
             and other._code == self._code <= F64
             and self._strides is other._strides is None
+            and (other._ptr == self._ptr or not overlap(self, other))
             and not (mode.enabled and (self._node is not None or other._node is not None))
         ):
             self._writable(f"{name}_")
@@ -62,7 +61,15 @@ def _in_place(name: str) -> Callable[[Tensor, Any], Tensor]:
             if status:
                 fail(status, f"{name}_")
             return self
-        return _update(self, function(self, other), f"{name}_")
+        old = self
+        if saves and mode.enabled and (self._node is not None or getattr(other, "_node", None)):
+            old = copy_raw(self)  # the gradient reads the values before the write
+            old._node = self._node
+            if other is self:
+                other = old
+            elif isinstance(other, Tensor) and overlap(self, other):
+                other = other.copy()
+        return _update(self, function(old, other), f"{name}_")
 
     write.__name__ = write.__qualname__ = f"{name}_"
     write.__doc__ = (
@@ -88,7 +95,7 @@ def copy_(self: Tensor, source: Any) -> Tensor:
     source = as_tensor(source, "copy_")
     if source._code != self._code:
         source = source.astype(self.dtype)
-    if source._storage is self._storage:
+    if overlap(self, source):
         source = source.copy()
     return _update(self, broadcast_to(source, self._shape), "copy_")
 
