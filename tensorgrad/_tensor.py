@@ -461,8 +461,8 @@ def from_data(data: Any, dtype: Any, where: str) -> Tensor:
             raise ShapeError(
                 f"{where}: expected numbers or nested sequences of one shape, got {data!r}: {error}"
             ) from None
-        if array.dtype == np.float64 and not hasattr(data, "__array__") and not _holds_arrays(data):
-            array = array.astype(np.float32)
+        if dtype is None and array.dtype == np.float64 and not _holds_arrays(data):
+            dtype = DTYPES[F32]
     code = code_of(array.dtype if dtype is None else dtype, where)
     checked_size(array.shape, ITEMSIZES[code], where)
     t = empty_raw(array.shape, array.size, code)
@@ -474,10 +474,10 @@ def from_data(data: Any, dtype: Any, where: str) -> Tensor:
 
 
 def _holds_arrays(data: Any) -> bool:
-    """Whether a nested sequence has NumPy values or Tensors in it, whose dtype then counts."""
+    """Whether the data has NumPy values or Tensors in it, whose dtype then counts."""
     while isinstance(data, (list, tuple)) and data:
         data = data[0]
-    return isinstance(data, (np.ndarray, np.generic, Tensor))
+    return hasattr(data, "__array__")
 
 
 def as_tensor(x: Any, where: str) -> Tensor:
