@@ -15,7 +15,7 @@ from typing import Any
 from tensorgrad._native import clock
 from tensorgrad.autograd._modes import mode
 from tensorgrad.autograd._tape import Node, check_unmodified
-from tensorgrad.dtypes import DTYPES
+from tensorgrad.dtypes import DTYPES, F64
 from tensorgrad.errors import GradientError, ShapeError
 
 # makes a Tensor of an op's argument; the Tensor module puts it here (this package knows no Tensor)
@@ -151,6 +151,8 @@ def {name}({signature}):
     _extra = None
     if _y.__class__ is tuple:
         _y, _extra = _y
+    if _y._code > _F64:
+        return _y  # integers and booleans end the tape
     if {returned_input}:
         _y = _y.detach()  # the node goes on a Tensor of the result's own
         _y._storage.viewed = True
@@ -199,6 +201,7 @@ def recorded(forward: Callable[..., Any], gradient: Any, saves: tuple[str, ...])
         "_new_node": Node.__new__,
         "_Node": Node,
         "_clock": clock,
+        "_F64": F64,
         "_convert": lambda x: None if x is None else converter(x, name),
         "_forward": forward,
         "_check": check_unmodified,

@@ -16,7 +16,7 @@ from heapq import heappop, heappush
 from sys import getrefcount
 from typing import Any
 
-from tensorgrad._native import clock
+from tensorgrad._native import Storage, clock
 from tensorgrad.autograd._modes import mode
 from tensorgrad.errors import GradientError, InplaceError
 
@@ -121,6 +121,8 @@ def backward(
             gy = waiting.pop(node)
             if wanted is not None and node in wanted:
                 wanted[node] = gy
+                if node.seq == oldest:
+                    continue  # what lies behind it is not asked for, and keeps its graph
             rule = node.rule
             if rule is None:
                 raise GradientError(
@@ -162,8 +164,9 @@ def accumulate(leaf: Any, gradients: Sequence[Any], i: int) -> None:
         if (
             getrefcount(gradients[i]) == _SOLE
             and getrefcount(gradients[i]._storage) == _SOLE
+            and gradients[i]._storage.__class__ is Storage  # an array's memory may be in use
             and gradients[i]._strides is None
-        ) or mode.enabled:
+        ):
             leaf.grad = gradients[i]
         else:
             leaf.grad = gradients[i].copy()
