@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import copy
-import os
 import pickle
-import subprocess
-import sys
-import threading
 
 import numpy as np
 import pytest
@@ -207,58 +203,6 @@ def test_errors_say_what_is_wrong(call, error, words):
     with pytest.raises(error, match=words) as info:
         call()
     assert isinstance(info.value, errors.TensorgradError)
-
-
-def test_fork_after_a_threaded_op():
-    before = tg.get_num_threads()
-    tg.set_num_threads(2)
-    a = tg.ones((512, 512))
-    expected = (a @ a).sum().item()
-    pid = os.fork()
-    if pid == 0:
-        os._exit(0 if (a @ a).sum().item() == expected else 1)
-    _, status = os.waitpid(pid, 0)
-    tg.set_num_threads(before)
-    assert status == 0
-
-
-def test_two_threads_at_once():
-    rng = np.random.default_rng(0)
-    arrays = [rng.standard_normal((200, 200)) for _ in range(2)]
-    wrong = []
-
-    def work(array):
-        t = tg.tensor(array)
-        for _ in range(50):
-            if not np.allclose((t @ t).numpy(), array @ array):
-                wrong.append(1)
-
-    threads = [threading.Thread(target=work, args=(array,)) for array in arrays]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
-
-
-@pytest.mark.parametrize(
-    ("variable", "value"),
-    [
-        ("TENSORGRAD_NUM_THREADS", "many"),
-        ("TENSORGRAD_NUM_THREADS", "0"),
-        ("TENSORGRAD_ISA", "mmx"),
-    ],
-)
-def test_bad_settings_are_named(variable, value):
-    result = subprocess.run(
-        [sys.executable, "-c", "import tensorgrad"],
-        env={**os.environ, variable: value},
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode != 0
-    assert variable in result.stderr
-    assert value in result.stderr
 
 
 def test_random_streams():
