@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,11 @@ def _floats(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     )
 
 
+def _as_matrix(t: Tensor) -> Tensor:
+    """All axes before the last as one. (-1 could not be inferred where the last is empty.)"""
+    return reshape(t, (prod(t._shape[:-1]), t._shape[-1]))
+
+
 def _by_a(gy: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
     if b.ndim == 1:
         gy = expand_dims(gy, -1)
@@ -123,8 +129,8 @@ def _by_b(gy: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
         a = expand_dims(a, 0)
         gy = expand_dims(gy, -2)
     if b.ndim <= 2 < a.ndim:  # one product over all leading axes instead of a sum of many
-        a = reshape(a, (-1, a.shape[-1]))
-        gy = reshape(gy, (-1, gy.shape[-1]))
+        a = _as_matrix(a)
+        gy = _as_matrix(gy)
     gb = matmul(matrix_transpose(a), gy)
     return reshape(gb, gb.shape[:-1]) if vector else gb
 
@@ -145,6 +151,8 @@ def _by_b(gy: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
         Case((2, 3, 4), (4,)),
         Case((0, 4), (4, 5)),
         Case((3, 0), (0, 5)),
+        Case((2, 3, 0), (0, 5)),
+        Case((2, 3, 4), (4, 0)),
     ),
     method=("matmul", "__matmul__"),
 )
@@ -222,11 +230,11 @@ def _linear_gradient(
     gy: Tensor, y: Any, x: Tensor, weight: Tensor, bias: Any = None, *, needs: Sequence[bool]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     gx = gw = gb = None
-    gy_rows = gy if len(gy._shape) == 2 else reshape(gy, (-1, gy._shape[-1]))
+    gy_rows = gy if len(gy._shape) == 2 else _as_matrix(gy)
     if needs[0]:
         gx = matmul(gy, weight)
     if needs[1]:
-        rows = x if len(x._shape) == 2 else reshape(x, (-1, x._shape[-1]))
+        rows = x if len(x._shape) == 2 else _as_matrix(x)
         gw = (
             matmul(matrix_transpose(gy_rows), rows)
             if is_grad_enabled()
@@ -247,6 +255,8 @@ def _linear_gradient(
         Case((4,), (5, 4), (5,)),
         Case((0, 4), (5, 4), (5,)),
         Case((3, 4), (5, 4)),
+        Case((2, 3, 0), (5, 0), (5,)),
+        Case((2, 0, 3), (0, 3), (0,)),
     ),
     method=False,
 )
