@@ -45,7 +45,7 @@ class Storage:
     ptr: Any  # void *
     written: int  # the clock at the last write in place, 0 if there was none
     writer: str  # the op that made it; set with the first
-    viewed: bool  # set when a view is taken while the tensor is recorded
+    viewed: bool  # set when a view is taken
 
     def __del__(self, free: Any = lib.tg_free) -> None:
         free(self.ptr)

@@ -4,6 +4,7 @@ registry (tensorgrad/ops)."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -333,28 +334,39 @@ class Tensor:
 
     # ---- writing in place
 
-    def _writable(self, where: str) -> None:
-        """Takes note of a write in place. Raises InplaceError where it would make a gradient wrong
-        unnoticed."""
-        node = self._node
-        if node is not None and mode.enabled:
-            if node.__class__ is Leaf:
+    def _writable(self, where: str, recorded: bool = False) -> None:
+        """Takes note of a write in place, of values that are on the tape if `recorded`. Raises
+        InplaceError where it would make a gradient wrong unnoticed."""
+        if mode.enabled and (recorded or self._node is not None):
+            if self._node.__class__ is Leaf:
                 raise InplaceError(
                     f"{where}: a leaf that requires grad cannot be written in place while "
                     "operations are recorded; write "
                     f"under no_grad(), or to a copy"
                 )
-            if getattr(self._storage, "viewed", False):
+            if getattr(self._storage, "viewed", False) and _holders(self) > _SOLE:
                 raise InplaceError(
-                    f"{where}: this tensor shares memory with a view of it on the tape; a write "
-                    "in place would not be "
-                    f"differentiated: use the out-of-place operation"
+                    f"{where}: this tensor shares memory with a view of it, for which a write in "
+                    f"place would not be differentiated: use the out-of-place operation"
                 )
         self._storage.written = clock()
         self._storage.writer = where
 
 
 _new = Tensor.__new__
+
+
+def _holders(t: Tensor) -> int:
+    return getrefcount(t._storage)
+
+
+def _sole_holder() -> int:
+    t = _new(Tensor)
+    t._storage = allocate(1)
+    return _holders(t)
+
+
+_SOLE = _sole_holder()  # what _holders says of a tensor whose memory is its alone
 _FILL = UNARY["fill"]
 
 
@@ -399,8 +411,7 @@ def view(t: Tensor, shape: Shape, strides: Shape | None, offset: int) -> Tensor:
     v._size = size
     v._code = t._code
     v._node = None
-    if t._node is not None:
-        storage.viewed = True
+    storage.viewed = True
     return v
 
 

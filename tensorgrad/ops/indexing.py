@@ -328,12 +328,7 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
     node = x._node
     value_node = value._node
     recorded = mode.enabled and (node is not None or value_node is not None)
-    if recorded and getattr(x._storage, "viewed", False):
-        x._node = node or value_node  # for the message of _writable
-    try:
-        x._writable("setitem")
-    finally:
-        x._node = node
+    x._writable("setitem", value_node is not None)
     converted = value.detach() if value._node is not None else value
     if converted._code != x._code:
         converted = converted.astype(x.dtype)

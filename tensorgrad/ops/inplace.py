@@ -26,14 +26,7 @@ def _update(x: Tensor, result: Tensor, where: str) -> Tensor:
         )
     if result._code != x._code:
         raise DTypeError(f"{where}: expected a result of {x.dtype} in place, got {result.dtype}")
-    before = x._node
-    if before is None:
-        x._node = result._node  # what _writable judges
-    try:
-        x._writable(where)
-    except Exception:
-        x._node = before
-        raise
+    x._writable(where, result._node is not None)
     copy_into(x, result, where)
     if mode.enabled:
         x._node = result._node  # None if x is constant from here on
