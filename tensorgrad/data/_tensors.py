@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorgrad._tensor import Tensor, as_tensor, view, wrap_array
+from tensorgrad._tensor import Tensor, as_tensor, wrap_array
 from tensorgrad.errors import ArgumentError, DTypeError, IndexOutOfRangeError
 
 Array = np.ndarray[Any, Any]
@@ -35,11 +35,8 @@ def stack(arrays: list[Array]) -> Tensor:
 
 def rows(tensor: Tensor, index: Index) -> Tensor:
     """Samples of `tensor`, (N, ...): a slice shares memory, numbers are gathered in one call."""
-    if isinstance(index, slice):
-        start, stop, _ = index.indices(tensor.shape[0])
-        strides = tensor.strides
-        return view(tensor, (max(stop - start, 0), *tensor.shape[1:]), strides, start * strides[0])
-    return wrap_array(tensor.numpy().take(index, axis=0))
+    array = tensor.numpy()
+    return wrap_array(array[index] if isinstance(index, slice) else array.take(index, axis=0))
 
 
 def to_index(numbers: object, size: int, where: str) -> Array:

@@ -11,17 +11,17 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 import tensorgrad
-from tensorgrad import nn, optim
+from tensorgrad import nn
 from tensorgrad.data._files import atomic_write
 from tensorgrad.data.datasets import MNIST, Digits
 from tensorgrad.demo import _options
 from tensorgrad.demo._report import confusion_text
-from tensorgrad.demo._training import Evaluation, History, build_model, evaluate, train
+from tensorgrad.demo._training import Evaluation, History, Options, build_model, evaluate, train
 from tensorgrad.errors import ArgumentError, DataError, TensorgradError
 
 INTERRUPTED = 130
@@ -30,9 +30,8 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program with these arguments (default: the command line's); return its status."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(
-            errors="backslashreplace"
-        )  # a path may hold what the terminal cannot show
+        # a path may hold what the terminal cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return _run(_options.parse(arguments))
     except KeyboardInterrupt:
@@ -59,40 +58,20 @@ def _run(options: argparse.Namespace) -> int:
     height, width = train_set.images.shape[2:]
     classes = 1 + int(max(train_set.labels.numpy().max(), test_set.labels.numpy().max()))
     model = build_model(height * width, options.hidden, classes, options.activation)
-    parameters = sum(parameter.size for parameter in model.parameters())
-    shape = "-".join(str(size) for size in (height * width, *options.hidden, classes))
+    layers = "-".join(str(size) for size in (height * width, *options.hidden, classes))
+    count = sum(parameter.size for parameter in model.parameters())
+    threads = tensorgrad.get_num_threads()
     _say(
-        f"data      {len(train_set):,} training and {len(test_set):,} test images of "
-        f"{height}x{width} pixels"
+        f"data      {len(train_set):,} training and {len(test_set):,} test images, {height}x{width}"
     )
-    _say(f"network   {shape}, {options.activation}: {parameters:,} parameters")
-    _say(
-        f"training  {options.epochs} epochs, {tensorgrad.get_num_threads()} threads, seed "
-        f"{options.seed}\n"
-    )
+    _say(f"network   {layers}, {options.activation}: {count:,} parameters")
+    _say(f"training  {options.epochs} epochs, {threads} threads, seed {options.seed}\n")
 
     criterion = nn.CrossEntropyLoss(label_smoothing=options.label_smoothing)
-    optimizer = optim.SGD(
-        model.parameters(),
-        lr=options.lr,
-        momentum=options.momentum,
-        weight_decay=options.weight_decay,
-    )
     history = History()
     status = 0
     try:
-        train(
-            model,
-            train_set,
-            test_set,
-            criterion,
-            optimizer,
-            epochs=options.epochs,
-            batch_size=options.batch_size,
-            seed=options.seed,
-            history=history,
-            say=_say,
-        )
+        train(model, train_set, test_set, criterion, cast(Options, options), history, _say)
     except KeyboardInterrupt:
         _say(f"interrupted after {len(history.train_loss)} of {options.epochs} epochs")
         status = INTERRUPTED
@@ -103,17 +82,10 @@ def _run(options: argparse.Namespace) -> int:
     if plot is not None:
         from tensorgrad.demo._plot import draw
 
-        name = (
-            "Handwritten digits" if options.data == "digits" else Path(options.data).resolve().name
-        )
+        name = "Digits" if options.data == "digits" else Path(options.data).resolve().name
+        recognised = f"{100 * evaluation.accuracy:.1f} % of the test images recognised"
         images = test_set.images.numpy()[:, 0]
-        draw(
-            plot,
-            f"{name}: {shape} perceptron, {evaluation.accuracy:.1%} of the test images",
-            history,
-            evaluation,
-            images,
-        )
+        draw(plot, f"{name}, {layers}: {recognised}", history, evaluation, images)
         _say(f"\ncurves and worst mistakes drawn to {plot}")
     return status
 
@@ -128,12 +100,10 @@ def _load(data: str) -> tuple[Digits | MNIST, Digits | MNIST]:
             "directory"
         )
     parts = MNIST(root, train=True), MNIST(root, train=False)
-    shapes = [part.images.shape for part in parts]
-    if 0 in shapes[0] or 0 in shapes[1] or shapes[0][1:] != shapes[1][1:]:
+    learn, test = (part.images.shape for part in parts)
+    if 0 in learn or 0 in test or learn[1:] != test[1:]:
         raise DataError(
-            f"--data {data}: expected training and test images of one size, got "
-            f"{shapes[0][:1] + shapes[0][2:]} "
-            f"and {shapes[1][:1] + shapes[1][2:]}"
+            f"--data {data}: expected training and test images of one size, got {learn} and {test}"
         )
     return parts
 
@@ -191,7 +161,7 @@ def _summarise(history: History, evaluation: Evaluation) -> None:
         f"\ntrained for {history.seconds:.2f} s: {history.samples:,} samples, {rate:,.0f} samples/s"
     )
     _say(
-        f"test accuracy {evaluation.accuracy:.2%} ({evaluation.correct:,} of "
+        f"test accuracy {100 * evaluation.accuracy:.2f} % ({evaluation.correct:,} of "
         f"{len(evaluation.labels):,})\n"
     )
     _say(confusion_text(evaluation.confusion()))

@@ -42,10 +42,10 @@ def draw(
     rows = max(1, -(-len(mistakes) // COLUMNS))
     style: Any = STYLE
     with mpl.rc_context(style):
-        figure = Figure(figsize=(9, 3.3 + 1.75 * rows), dpi=160, layout="constrained")
+        figure: Any = Figure(figsize=(9, 3.6 + 1.75 * rows), dpi=150, layout="constrained")
+        figure.get_layout_engine().set(w_pad=0.1, h_pad=0.08)  # inches
         figure.suptitle(title, fontsize=12, fontweight="bold")
-        parts: Any = figure.subfigures(2, 1, height_ratios=[2.9, 0.4 + 1.75 * rows])
-        curves, grid = parts
+        curves, grid = figure.subfigures(2, 1, height_ratios=[3.0, 0.5 + 1.75 * rows])
         loss_axes, accuracy_axes = curves.subplots(1, 2)
         _draw_loss(loss_axes, history)
         _draw_accuracy(accuracy_axes, history)
@@ -67,19 +67,10 @@ def _draw_loss(axes: Any, history: History) -> None:
 def _draw_accuracy(axes: Any, history: History) -> None:
     percent = [100 * accuracy for accuracy in history.test_accuracy]
     epochs = range(1, len(percent) + 1)
-    axes.plot(epochs, percent, color=TEST_COLOUR, marker="o" if len(percent) == 1 else None)
-    if percent:
-        axes.annotate(
-            f"{percent[-1]:.1f} %",
-            (len(percent), percent[-1]),
-            xytext=(0, -10),
-            textcoords="offset points",
-            ha="right",
-            va="top",
-            color=TEST_COLOUR,
-            fontweight="bold",
-        )
-    axes.set_title("Test accuracy, %", loc="left")
+    axes.plot(epochs, percent, color=TEST_COLOUR)
+    axes.plot(epochs[-1:], percent[-1:], color=TEST_COLOUR, marker="o", markersize=5)
+    final = f", {percent[-1]:.1f} at the end" if percent else ""
+    axes.set_title(f"Test accuracy in %{final}", loc="left")
     _finish(axes)
 
 
@@ -103,19 +94,21 @@ def _draw_mistakes(
     figure.suptitle(
         f"{wrong} {plural} among {len(evaluation.labels):,} test images{shown}",
         fontsize=11,
-        x=0.02,
+        x=0.012,
         ha="left",
     )
     predicted = evaluation.predicted
     for axes, index in zip(
         figure.subplots(rows, COLUMNS).flat, [*mistakes, *[None] * (rows * COLUMNS)], strict=False
     ):
-        axes.axis("off")
         if index is None:
+            axes.axis("off")
             continue
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set(visible=True, color=GRID_COLOUR)
         axes.imshow(images[index], cmap="gray_r", vmin=0.0, vmax=1.0, interpolation="nearest")
         probability = evaluation.probabilities[index, predicted[index]]
         axes.set_title(
-            f"{evaluation.labels[index]} taken for {predicted[index]}\n{probability:.0%} sure",
+            f"{evaluation.labels[index]} taken for {predicted[index]}\n{100 * probability:.0f} % sure",
             fontsize=9,
         )

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -30,6 +30,17 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 class DivergedError(TensorgradError, ArithmeticError):
     """The loss is no finite number any more."""
+
+
+class Options(Protocol):
+    """What `train` reads of the program's options."""
+
+    lr: float
+    momentum: float
+    weight_decay: float
+    batch_size: int
+    epochs: int
+    seed: int
 
 
 @dataclass
@@ -111,11 +122,7 @@ def train(
     train_set: Any,
     test_set: Any,
     criterion: nn.Module,
-    optimizer: optim.SGD,
-    *,
-    epochs: int,
-    batch_size: int,
-    seed: int,
+    options: Options,
     history: History,
     say: Callable[[str], None],
 ) -> None:
@@ -124,11 +131,19 @@ def train(
     Raises:
         DivergedError: the loss is NaN or infinite.
     """
-    loader = DataLoader(train_set, batch_size=batch_size, shuffle=True, generator=seed)
-    width = len(str(epochs))
+    optimizer = optim.SGD(
+        model.parameters(),
+        lr=options.lr,
+        momentum=options.momentum,
+        weight_decay=options.weight_decay,
+    )
+    loader = DataLoader(
+        train_set, batch_size=options.batch_size, shuffle=True, generator=options.seed
+    )
+    epochs = options.epochs
     with Progress(epochs * len(train_set), "samples") as bar:
         for epoch in range(1, epochs + 1):
-            label = f"epoch {epoch:{width}}/{epochs}"
+            label = f"epoch {epoch:{len(str(epochs))}}/{epochs}"
             loss = _train_epoch(model, loader, criterion, optimizer, label, bar, history)
             evaluation = evaluate(model, test_set, criterion)
             _check_finite(evaluation.loss, label)
@@ -138,7 +153,7 @@ def train(
             bar.clear()
             say(
                 f"{label}   training loss {loss:.4f}   test loss {evaluation.loss:.4f}   "
-                f"test accuracy {evaluation.accuracy:6.2%}"
+                f"test accuracy {100 * evaluation.accuracy:6.2f} %"
             )
 
 
