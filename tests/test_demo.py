@@ -12,7 +12,11 @@ import time
 import numpy as np
 import pytest
 
+import tensorgrad
 from tensorgrad.data import write_idx
+from tensorgrad.data.datasets import Digits
+from tensorgrad.demo import main
+from tensorgrad.demo._training import Evaluation, build_model
 
 
 def run(*options, **settings):
@@ -65,6 +69,11 @@ def test_trains_on_idx_files(tmp_path):
         (["--data", "/nowhere"], "/nowhere"),
         (["--epochs", "0"], "epochs"),
         (["--lr", "-1"], "lr"),
+        (["--momentum", "nan"], "momentum"),
+        (["--hidden", "12.5"], "hidden"),
+        (["--threads", "100000"], "256"),
+        (["--plot", "curves.gif"], "curves.gif"),
+        (["--save", "same.png", "--plot", "same.png"], "same.png"),
     ],
 )
 def test_what_is_wrong_is_said_before_training(options, words):
@@ -105,3 +114,110 @@ def test_ctrl_c_ends_cleanly_and_saves(tmp_path):
     assert "Traceback" not in errors
     assert weights.exists()
     assert "test accuracy" in output
+
+
+def test_the_saved_weights_are_those_of_the_model(tmp_path, capsys):
+    weights = tmp_path / "weights.npz"
+    options = ["--epochs", "2", "--hidden", "16", "--plot", "none", "--save", str(weights)]
+    assert main(options) == 0
+    output = capsys.readouterr().out
+    assert f"weights saved to {weights}" in output
+    model = build_model(64, [16], 10, "relu")
+    with np.load(weights, allow_pickle=False) as arrays:
+        model.load_state_dict({name: tensorgrad.tensor(array) for name, array in arrays.items()})
+    test_set = Digits(train=False)
+    with tensorgrad.no_grad():
+        predicted = model(test_set.images).numpy().argmax(axis=1)
+    assert accuracy(output) == round(100 * np.mean(predicted == test_set.labels.numpy()), 2)
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(capsys):
+    assert main(["--lr", "1e30", "--plot", "none", "--epochs", "5"]) == 1
+    captured = capsys.readouterr()
+    assert re.fullmatch(
+        r"tensorgrad: error: the loss became (nan|inf) in epoch \d/5: .*smaller --lr\n",
+        captured.err,
+    )
+    assert "test accuracy 9" not in captured.out
+
+
+@pytest.fixture
+def no_matplotlib(monkeypatch):
+    """As if matplotlib were not installed."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+
+
+def test_without_matplotlib_it_trains_and_says_how_to_get_it(no_matplotlib, capsys, tmp_path):
+    assert main(["--epochs", "1"]) == 0
+    output = capsys.readouterr().out
+    assert "tensorgrad-c[plot]" in output
+    assert "test accuracy" in output
+    plot = tmp_path / "asked.png"
+    assert main(["--epochs", "1", "--plot", str(plot)]) == 1
+    captured = capsys.readouterr()
+    assert "tensorgrad-c[plot]" in captured.err
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".pdf"])
+def test_other_formats_are_drawn(tmp_path, suffix):
+    pytest.importorskip("matplotlib")
+    plot = tmp_path / f"digits{suffix}"
+    assert main(["--epochs", "1", "--plot", str(plot)]) == 0
+    assert plot.read_bytes()[:5] == (b"<?xml" if suffix == ".svg" else b"%PDF-")
+    assert [entry.name for entry in tmp_path.iterdir()] == [plot.name]
+
+
+def test_a_damaged_data_file_is_named(tmp_path, capsys):
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(b"not IDX")
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(b"")
+    assert main(["--data", str(tmp_path), "--plot", "none"]) == 1
+    assert "train-images-idx3-ubyte: not an IDX file" in capsys.readouterr().err
+
+
+def test_the_picture_of_no_mistakes_and_of_no_epoch(tmp_path):
+    pytest.importorskip("matplotlib")
+    from tensorgrad.demo._plot import draw
+    from tensorgrad.demo._training import History
+
+    perfect = Evaluation(0.0, np.arange(3), np.eye(3, dtype=np.float32))
+    draw(tmp_path / "x.png", "title", History(), perfect, np.zeros((3, 4, 4), np.float32))
+    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_evaluation_counts_and_ranks():
+    probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.3, 0.7]], np.float32)
+    evaluation = Evaluation(0.5, np.array([0, 1, 1, 1]), probabilities)
+    assert evaluation.correct == 2
+    assert evaluation.accuracy == 0.5
+    assert evaluation.confusion().tolist() == [[1, 0], [2, 1]]
+    assert evaluation.worst_mistakes(12).tolist() == [2, 1]
+    assert evaluation.worst_mistakes(1).tolist() == [2]
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    command = [sys.executable, "-m", "tensorgrad", "--epochs", "500", "--plot", "none"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=60) == 1
+    assert errors == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs pseudo-terminals")
+def test_a_terminal_sees_a_bar():
+    reader, terminal = os.openpty()
+    command = [sys.executable, "-m", "tensorgrad", "--epochs", "3", "--plot", "none"]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=terminal, env=environment)
+    output = process.communicate(timeout=60)[0].decode()
+    os.close(terminal)
+    bar = os.read(reader, 1 << 16).decode()
+    os.close(reader)
+    assert process.returncode == 0
+    assert "\x1b" not in output
+    assert re.search(r"epoch 1/3 \|.*\| +\d+%  loss \d.\d+  [\d,]+ samples/s  \d+:\d\d left", bar)
+    assert bar.endswith("\r\x1b[2K")

@@ -51,6 +51,8 @@ def _run(options: argparse.Namespace) -> int:
     for option, path in (("--save", options.save), ("--plot", plot)):
         if path is not None:
             _check_writable(option, path)
+    if plot is not None and plot == options.save:
+        raise ArgumentError(f"--save {plot}: the picture goes there; choose another place for one")
     train_set, test_set = _load(options.data)
     if options.threads is not None:
         tensorgrad.set_num_threads(options.threads)
