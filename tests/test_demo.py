@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -84,32 +83,32 @@ def test_what_is_wrong_is_said_before_training(options, words):
     assert "epoch 1" not in result.stdout
 
 
+# a shell without job control starts what it runs in the background with SIGINT ignored, and Python
+# then takes no notice of it; this test is about a program that a terminal can interrupt
+INTERRUPTIBLE = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("tensorgrad", run_name="__main__", alter_sys=True)
+"""
+
+
 def test_ctrl_c_ends_cleanly_and_saves(tmp_path):
     weights = tmp_path / "weights.npz"
-    command = [
-        sys.executable,
-        "-m",
-        "tensorgrad",
-        "--epochs",
-        "100000",
-        "--plot",
-        "none",
-        "--save",
-        str(weights),
-    ]
-    process = subprocess.Popen(
-        command,
+    options = ["--epochs", "100000", "--plot", "none", "--save", str(weights)]
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", INTERRUPTIBLE, *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    for line in process.stdout:
-        if re.match(r"epoch\s+2/", line):
-            break
-    time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
+    ) as process:
+        try:
+            for line in process.stdout:
+                if re.match(r"epoch\s+2/", line):
+                    break
+            process.send_signal(signal.SIGINT)
+            output, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert weights.exists()
