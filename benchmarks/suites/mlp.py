@@ -148,8 +148,10 @@ def _jax_step(
     xs, ys = jnp.asarray(x), jnp.asarray(labels)
 
     def step() -> object:
-        state[0], loss = update(state[0], xs, ys)
-        return loss.block_until_ready()
+        # JAX returns before it has computed: without waiting for the parameters too, the end of
+        # the step would go unmeasured, and would run on into the next contender's turn
+        state[0], loss = jax.block_until_ready(update(state[0], xs, ys))
+        return loss
 
     return step
 
