@@ -14,6 +14,7 @@ from tensorgrad.autograd import Case, is_grad_enabled, op
 from tensorgrad.dtypes import DTYPES, F64, ITEMSIZES, promote
 from tensorgrad.errors import ArgumentError, DTypeError, ShapeError
 from tensorgrad.ops import elementwise
+from tensorgrad.ops.reductions import reduce_raw
 from tensorgrad.ops.shaping import expand_dims, matrix_transpose, reshape
 from tensorgrad.shapes import broadcast_shapes, broadcast_strides, checked_size, contiguous_strides
 
@@ -231,17 +232,14 @@ def _linear_gradient(
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     gx = gw = gb = None
     gy_rows = gy if len(gy._shape) == 2 else _as_matrix(gy)
+    recorded = is_grad_enabled()
     if needs[0]:
-        gx = matmul(gy, weight)
+        gx = matmul(gy, weight) if recorded or gy_rows is not gy else gemm(gy, weight)
     if needs[1]:
         rows = x if len(x._shape) == 2 else _as_matrix(x)
-        gw = (
-            matmul(matrix_transpose(gy_rows), rows)
-            if is_grad_enabled()
-            else gemm(gy_rows, rows, _TRANS_A)
-        )
+        gw = matmul(matrix_transpose(gy_rows), rows) if recorded else gemm(gy_rows, rows, _TRANS_A)
     if len(needs) > 2 and needs[2]:
-        gb = gy_rows.sum(0)
+        gb = gy_rows.sum(0) if recorded else reduce_raw("sum", gy_rows, 0, False)
     return gx, gw, gb
 
 
