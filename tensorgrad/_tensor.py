@@ -209,6 +209,16 @@ class Tensor:
         """A new tensor of the same shape and dtype, every element `value`."""
         return full_raw(self._shape, self._size, self._code, value)
 
+    def _ones(self) -> Tensor:
+        """A tensor of the same shape and dtype, every element 1; nobody writes to it."""
+        if not self._shape:
+            one = _one[self._code]
+            if one is not None and not one._storage.written:
+                return one
+            one = _one[self._code] = self._filled(1.0)
+            return one
+        return self._filled(1.0)
+
     def _like(self, data: Any, where: str) -> Tensor:
         """`data` as a Tensor of the same dtype."""
         return (
@@ -354,6 +364,8 @@ class Tensor:
 
 
 _new = Tensor.__new__
+_new_storage = Storage.__new__
+_alloc = lib.tg_alloc
 
 
 def _holders(t: Tensor) -> int:
@@ -366,6 +378,7 @@ def _sole_holder() -> int:
     return _holders(t)
 
 
+_one: list[Tensor | None] = [None, None]  # 1.0 in float32 and float64, where backward starts
 _SOLE = _sole_holder()  # what _holders says of a tensor whose memory is its alone
 _FILL = UNARY["fill"]
 
@@ -376,8 +389,9 @@ _FILL = UNARY["fill"]
 def empty_raw(shape: Shape, size: int, code: int) -> Tensor:
     """An uninitialised contiguous tensor, off the tape."""
     t = _new(Tensor)
-    t._storage = storage = allocate(size * ITEMSIZES[code])
-    t._ptr = storage.ptr
+    t._storage = storage = _new_storage(Storage)  # these three lines are `allocate`
+    t._ptr = storage.ptr = _alloc(size * ITEMSIZES[code])
+    storage.written = 0
     t._shape = shape
     t._strides = None
     t._size = size

@@ -161,6 +161,17 @@ int tg_gemm(int dtype, int flags, int64_t m, int64_t n, int64_t k, const void *a
 int tg_gemm_batched(int dtype, int flags, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b,
                     int64_t ldb, void *c, int64_t ldc, const tg_layout *batch);
 
+/* The linear layer on contiguous arrays: y = activation(x @ w^T + bias), activation as in tg_gemm.
+ * x: (rows, in), w: (out, in), bias: (out) or NULL, y: (rows, out). */
+int tg_linear(int dtype, int activation, int64_t rows, int64_t in, int64_t out, const void *x, const void *w,
+              const void *bias, void *y);
+
+/* All its gradients from gz = gy * activation'(y): gx = gz @ w, gw = gz^T @ x, gb = the sums of gz's columns, pairwise; each of
+ * the three may be NULL and is then not computed. activation: none, relu, tanh or sigmoid, whose derivatives read y; y is not read
+ * for none. gy, y: (rows, out), x, gx: (rows, in), w, gw: (out, in), gb: (out). */
+int tg_linear_grad(int dtype, int activation, int64_t rows, int64_t in, int64_t out, const void *gy, const void *y,
+                   const void *x, const void *w, void *gx, void *gw, void *gb);
+
 /* ---- optimizers: one call over all parameters ------------------------------------------------------------------- */
 
 /* hyper[0..5]: learning rate, momentum, dampening, weight decay, nesterov (0 or 1), maximize (0 or 1): read from memory, so

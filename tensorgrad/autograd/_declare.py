@@ -122,6 +122,7 @@ def op(
     method: bool | str | Sequence[str] = True,
     kernel: str = "C",
     second: bool = True,
+    kernel_only: bool = False,
     tags: Sequence[str] = (),
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Declares an op. Used by the built-ins and open to everyone.
@@ -138,6 +139,9 @@ def op(
     reference  The same function on NumPy arrays: the tests compare with it.
     cases      Inputs on which it is checked (see Case).
     method     Whether Tensor has a method of this name, or under which names.
+    kernel_only  The forward calls kernels and no other op, and always returns a new float Tensor.
+               That saves what is otherwise looked after: recording is switched off while the
+               forward runs, and a result that is an input or no float is treated as such.
 
     Raises ValueError if the name is taken, or the docstring missing.
 
@@ -159,7 +163,7 @@ def op(
     """
 
     def declare(forward: Callable[P, T]) -> Callable[P, T]:
-        function: Callable[P, T] = recorded(forward, gradient, tuple(saves))
+        function: Callable[P, T] = recorded(forward, gradient, tuple(saves), kernel_only)
         register(
             Op(
                 forward.__name__,

@@ -19,13 +19,13 @@ def root_gradient(output: Any, gradient: Any, where: str) -> Any:
             f"the tensors to differentiate by, before the forward (and outside no_grad)"
         )
     if gradient is None:
-        if output.size != 1:
+        if output._size != 1:
             raise GradientError(
                 f"{where}: expected a tensor of one element, got shape {output.shape}; reduce it "
                 "first, e.g. with sum(), or "
                 f"give the gradient of the output"
             )
-        return output._filled(1.0)
+        return output._ones()
     gradient = output._like(gradient, where)
     if gradient.shape != output.shape:
         raise ShapeError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
+from operator import itemgetter
 from types import FunctionType
 from typing import Any
 
@@ -28,18 +29,12 @@ def set_converter(function: Callable[[Any, str], Any]) -> None:
     converter = function
 
 
-class Unsaved:
+class Unsaved(tuple):  # type: ignore[type-arg]  # of shape and dtype code: made without a call
     """Stands for an input whose data the gradient did not ask for: it has a shape and a dtype."""
 
-    __slots__ = ("_code", "_shape")
-
-    def __init__(self, shape: tuple[int, ...], code: int) -> None:
-        self._shape = shape
-        self._code = code
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self._shape
+    __slots__ = ()
+    shape = _shape = property(itemgetter(0))
+    _code = property(itemgetter(1))
 
     @property
     def dtype(self) -> Any:
@@ -47,7 +42,7 @@ class Unsaved:
 
     @property
     def ndim(self) -> int:
-        return len(self._shape)
+        return len(self.shape)
 
 
 def un_broadcast(gx: Any, shape: tuple[int, ...]) -> Any:
@@ -143,19 +138,7 @@ def {name}({signature}):
     if ({none_recorded}) or not _mode.enabled:
         _y = _forward({arguments})
         return _y[0] if _y.__class__ is tuple else _y
-    _mode.enabled = False
-    try:
-        _y = _forward({arguments})
-    finally:
-        _mode.enabled = True
-    _extra = None
-    if _y.__class__ is tuple:
-        _y, _extra = _y
-    if _y._code > _F64:
-        return _y  # integers and booleans end the tape
-    if {returned_input}:
-        _y = _y.detach()  # the node goes on a Tensor of the result's own
-        _y._storage.viewed = True
+    {compute}
     _y._node = _node = _new_node(_Node)
     _node.seq = _clock()
     _node.rule = _rule
@@ -163,6 +146,21 @@ def {name}({signature}):
     _node.saved = ({saved},)
     return _y
 """
+
+_COMPUTE_BY_KERNEL = """_y = _forward({arguments})
+    {unpack}"""
+
+_COMPUTE = """_mode.enabled = False  # a forward that calls other ops must not record them
+    try:
+        _y = _forward({arguments})
+    finally:
+        _mode.enabled = True
+    {unpack}
+    if _y._code > _F64:
+        return _y  # integers and booleans end the tape
+    if {returned_input}:
+        _y = _y.detach()  # the node goes on a Tensor of the result's own
+        _y._storage.viewed = True"""
 
 _RULE = """
 def {name}(_gy, _node):
@@ -176,7 +174,9 @@ def {name}(_gy, _node):
 """
 
 
-def recorded(forward: Callable[..., Any], gradient: Any, saves: tuple[str, ...]) -> Any:
+def recorded(
+    forward: Callable[..., Any], gradient: Any, saves: tuple[str, ...], kernel_only: bool
+) -> Any:
     """Wraps an op's forward: converts the inputs, computes, and records what the gradient needs.
     Raises ValueError for a declaration that does not fit the forward."""
     name = forward.__name__
@@ -217,7 +217,8 @@ def recorded(forward: Callable[..., Any], gradient: Any, saves: tuple[str, ...])
             scope["_rule"] = _defined(
                 rule_text(name, parameters, inputs, saves, gradient), name, scope
             )
-        made = _defined(apply_text(name, parameters, inputs, saves, bool(functions)), name, scope)
+        text = apply_text(name, parameters, inputs, saves, gradient, kernel_only)
+        made = _defined(text, name, scope)
         function.__defaults__ = made.__defaults__
         function.__kwdefaults__ = made.__kwdefaults__
         function.__code__ = made.__code__
@@ -244,10 +245,23 @@ def _arguments(parameters: Sequence[Parameter]) -> list[str]:
     return [f"{p.name}={p.name}" if p.kind == "keyword" else p.name for p in parameters]
 
 
+def _takes_extra(gradient: Any) -> bool:
+    """Whether the forward gives more than its result, which the gradients get as `extra`."""
+    functions = [gradient] if callable(gradient) else gradient or ()
+    codes = [getattr(f, "__code__", None) for f in functions]
+    return any(code is not None and "extra" in code.co_varnames for code in codes)
+
+
 def apply_text(
-    name: str, parameters: Sequence[Parameter], inputs: list[str], saves: Sequence[str], tape: bool
+    name: str,
+    parameters: Sequence[Parameter],
+    inputs: list[str],
+    saves: Sequence[str],
+    gradient: Any,
+    kernel_only: bool,
 ) -> str:
     """The function that users call."""
+    takes_extra = _takes_extra(gradient)
     optional = {p.name for p in parameters if p.default is None}
 
     def guarded(x: str, expression: str) -> str:
@@ -256,20 +270,25 @@ def apply_text(
     arguments = _arguments(parameters)
     kept = [guarded(x, x if x in saves else f"({x}._shape, {x}._code)") for x in inputs]
     saves_output = "y" in saves and "y" not in inputs
+    compute = (_COMPUTE_BY_KERNEL if kernel_only else _COMPUTE).format(
+        arguments=", ".join(arguments),
+        unpack="_y, _extra = _y" if takes_extra else "",
+        returned_input=" or ".join(f"_y is {x}" for x in inputs),
+    )
     return _APPLY.format(
         name=name,
         signature=signature_text(parameters),
         read_nodes="; ".join(f"_{x}_node = {guarded(x, f'{x}._node')}" for x in inputs),
         converted=", ".join([*(f"_convert({x})" for x in inputs), *arguments[len(inputs) :]]),
-        none_recorded=" and ".join(f"_{x}_node is None" for x in inputs) if tape else "True",
+        none_recorded=" and ".join(f"_{x}_node is None" for x in inputs) if gradient is not None else "True",
         arguments=", ".join(arguments),
-        returned_input=" or ".join(f"_y is {x}" for x in inputs),
+        compute=compute,
         nodes=", ".join(f"_{x}_node" for x in inputs),
         saved=", ".join(
             [
                 *kept,
                 "_y._storage" if saves_output else "None",
-                "_extra",
+                "_extra" if takes_extra else "None",
                 *(p.name for p in parameters[len(inputs) :]),
             ]
         ),
@@ -293,16 +312,12 @@ def rule_text(
             checks.append(f"if {guard}{x}._storage.written > _seq: _check({x}._storage, _node)")
         else:
             absent = f"None if {x} is None else " if x in optional else ""
-            checks.append(f"{x} = {absent}_Unsaved(*{x})")
+            checks.append(f"{x} = {absent}_Unsaved({x})")
     if "y" in saves and "y" not in inputs:
         checks += ["if _y.written > _seq: _check(_y, _node)", "_y = _gy._restored(_y, _node)"]
 
-    first = gradient if callable(gradient) else next(f for f in gradient if f is not None)
-    code = getattr(first, "__code__", None)
-    takes_extra = code is not None and "extra" in code.co_varnames
-    given = ", ".join(
-        ["_gy", "_y", *_arguments(parameters), *(["extra=_extra"] if takes_extra else [])]
-    )
+    extra = ["extra=_extra"] if _takes_extra(gradient) else []
+    given = ", ".join(["_gy", "_y", *_arguments(parameters), *extra])
     if not callable(gradient):
         call = [
             f"_g_{x} = None"

@@ -94,31 +94,56 @@ def backward(
     # a node recorded before the oldest input cannot depend on any of them
     oldest = min((node.seq for node in wanted), default=0) if wanted else 0
     waiting: dict[Node | Leaf, Any] = {}
-    heap: list[tuple[int, Any]] = []
-
-    def deliver(edge: Node | Leaf, gradients: Sequence[Any], i: int) -> None:
-        if edge.seq < oldest:
-            return
-        if edge.__class__ is Leaf:
-            if wanted is None:
-                accumulate(edge, gradients, i)
-            elif edge in wanted:
-                before = wanted[edge]
-                wanted[edge] = gradients[i] if before is None else before + gradients[i]
-        elif edge in waiting:
-            waiting[edge] = waiting[edge] + gradients[i]
-        else:
-            waiting[edge] = gradients[i]
-            heappush(heap, (-edge.seq, edge))
-
+    heap: list[tuple[int, Any]] = []  # of what is waiting, by falling sequence number
+    edges: Sequence[Any] = [node for node, _ in roots]
+    gradients: Sequence[Any] = [gradient for _, gradient in roots]
     recording = mode.enabled
     mode.enabled = create_graph
     try:
-        for node, gradient in roots:
-            deliver(node, (gradient, gradient), 0)
-        while heap:
-            node = heappop(heap)[1]
-            gy = waiting.pop(node)
+        while True:
+            node: Any = None  # one that got its first gradient here, kept out of the heap: on a
+            gy: Any = None  # chain of operations the heap stays empty
+            for edge, gradient in zip(edges, gradients):
+                if edge is None or gradient is None:
+                    continue
+                if edge.__class__ is Leaf:
+                    if wanted is not None:
+                        if edge in wanted:
+                            before = wanted[edge]
+                            wanted[edge] = gradient if before is None else before + gradient
+                    elif edge.grad is not None:
+                        accumulate(edge, gradient)
+                    # The first is kept as it is if nobody else can see its memory, else copied, so
+                    # that a leaf may add to its gradient in place.
+                    elif (
+                        getrefcount(gradient) == _SOLE
+                        and getrefcount(gradient._storage) == _SOLE_STORAGE
+                        and gradient._storage.__class__ is Storage  # an array's may be in use
+                        and gradient._strides is None
+                    ):
+                        edge.grad = gradient
+                    else:
+                        edge.grad = gradient.copy()
+                elif edge is node:
+                    gy = gy + gradient
+                elif edge in waiting:
+                    waiting[edge] = waiting[edge] + gradient
+                elif edge.seq < oldest:
+                    continue
+                elif node is None:
+                    node, gy = edge, gradient
+                else:
+                    waiting[edge] = gradient
+                    heappush(heap, (-edge.seq, edge))
+            if heap:
+                if node is not None:
+                    waiting[node] = gy
+                    heappush(heap, (-node.seq, node))
+                node = heappop(heap)[1]
+                gy = waiting.pop(node)
+            elif node is None:
+                break
+            edges = ()
             if wanted is not None and node in wanted:
                 wanted[node] = gy
                 if node.seq == oldest:
@@ -130,47 +155,34 @@ def backward(
                     "retain_graph=True to go "
                     "through it twice"
                 )
+            gradient = gradients = None  # type: ignore[assignment]  # no reference but the rule's
             gradients = rule(gy, node)
-            gy = None  # so that a leaf may keep a gradient that nobody else holds
             edges = node.edges
             if not retain_graph:
                 node.rule = None
                 node.saved = None
                 node.edges = ()
-            for i, edge in enumerate(edges):
-                if edge is not None and gradients[i] is not None:
-                    if edge.__class__ is Node and edge not in waiting and edge.seq >= oldest:
-                        waiting[edge] = gradients[i]
-                        heappush(heap, (-edge.seq, edge))
-                    else:
-                        deliver(edge, gradients, i)
     finally:
         mode.enabled = recording
     return [] if inputs is None or wanted is None else [wanted[node] for node in inputs]
 
 
-def _holders(values: Sequence[Any]) -> int:
-    return getrefcount(values[0])
+def _holders() -> tuple[int, int]:
+    """What getrefcount says in `backward` of a gradient, and of its memory, that nobody else
+    holds."""
+    gradients = [type("Held", (), {"storage": object()})()]
+    gradients[0].storage = object()
+    for _, gradient in zip((None,), gradients):
+        return getrefcount(gradient), getrefcount(gradient.storage)
+    raise AssertionError
 
 
-_SOLE = _holders([object()])  # what getrefcount says of an item that only its sequence holds
+_SOLE, _SOLE_STORAGE = _holders()
 
 
-def accumulate(leaf: Any, gradients: Sequence[Any], i: int) -> None:
-    """Adds gradients[i] to the leaf's. The first is kept as it is if nobody else can see its
-    memory, else copied, so that a leaf may add to its gradient in place."""
-    before = leaf.grad
-    if before is None:
-        if (
-            getrefcount(gradients[i]) == _SOLE
-            and getrefcount(gradients[i]._storage) == _SOLE
-            and gradients[i]._storage.__class__ is Storage  # an array's memory may be in use
-            and gradients[i]._strides is None
-        ):
-            leaf.grad = gradients[i]
-        else:
-            leaf.grad = gradients[i].copy()
-    elif mode.enabled:
-        leaf.grad = before + gradients[i]
+def accumulate(leaf: Any, gradient: Any) -> None:
+    """Adds a gradient to the leaf's, which it owns."""
+    if mode.enabled:
+        leaf.grad = leaf.grad + gradient
     else:
-        before.add_(gradients[i])
+        leaf.grad.add_(gradient)

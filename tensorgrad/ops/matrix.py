@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from tensorgrad.autograd import Case, is_grad_enabled, op
 from tensorgrad.dtypes import DTYPES, F64, ITEMSIZES, promote
 from tensorgrad.errors import ArgumentError, DTypeError, ShapeError
 from tensorgrad.ops import elementwise
-from tensorgrad.ops.reductions import reduce_raw
 from tensorgrad.ops.shaping import expand_dims, matrix_transpose, reshape
 from tensorgrad.shapes import broadcast_shapes, broadcast_strides, checked_size, contiguous_strides
 
@@ -37,23 +36,17 @@ def _stored(t: Tensor, flag: int) -> tuple[Tensor, int, int]:
     return copy_raw(t), 0, columns or 1
 
 
-def gemm(
-    a: Tensor, b: Tensor, flags: int = 0, bias: Tensor | None = None, activation: int = 0
-) -> Tensor:
-    """activation(a @ b + bias), off the tape. a: (m, k), or (k, m) with the flag _TRANS_A; b: (k,
-    n), or (n, k) with _TRANS_B; bias: (n) contiguous; all of one float dtype."""
-    m, k = a._shape if not flags & _TRANS_A else a._shape[::-1]
-    n = b._shape[0 if flags & _TRANS_B else 1]
-    if a._strides is None:
-        lda = a._shape[1] or 1
-    else:
-        a, trans, lda = _stored(a, _TRANS_A)
-        flags ^= trans
-    if b._strides is None:
-        ldb = b._shape[1] or 1
-    else:
+def _gemm(a: Tensor, b: Tensor) -> Tensor:
+    """a @ b, off the tape. a: (m, k), b: (k, n), of one float dtype."""
+    m, k = a._shape
+    n = b._shape[1]
+    flags = 0
+    lda, ldb = k or 1, n or 1
+    if a._strides is not None:
+        a, flags, lda = _stored(a, _TRANS_A)
+    if b._strides is not None:
         b, trans, ldb = _stored(b, _TRANS_B)
-        flags ^= trans
+        flags |= trans
     y = empty_raw((m, n), m * n, a._code)
     status = _tg_gemm(
         a._code,
@@ -67,8 +60,8 @@ def gemm(
         ldb,
         y._ptr,
         n or 1,
-        NULL if bias is None else bias._ptr,
-        activation,
+        NULL,
+        0,
     )
     if status:
         fail(status, "matmul", y._storage)
@@ -178,7 +171,7 @@ def matmul(a: Tensor, b: Tensor, /) -> Tensor:
     if a._code > F64:
         return wrap_array(np.asarray(np.matmul(a._array(), b._array())))
     if len(shape_a) == 2 and len(shape_b) == 2:
-        return gemm(a, b)
+        return _gemm(a, b)
     if len(shape_b) == 1:
         y = matmul(a, reshape(b, (-1, 1)))
         return view(y, y._shape[:-1], None, 0)
@@ -190,57 +183,116 @@ def matmul(a: Tensor, b: Tensor, /) -> Tensor:
         size = 1
         for n in shape_a[:-1]:
             size *= n
-        y = gemm(view(rows, (size, shape_a[-1]), None, 0), b)
+        y = _gemm(view(rows, (size, shape_a[-1]), None, 0), b)
         return view(y, (*shape_a[:-1], shape_b[1]), None, 0)
     return _batched(a, b)
 
 
 # ---- linear --------------------------------------------------------------------------------------
 
+_tg_linear, _tg_linear_grad = lib.tg_linear, lib.tg_linear_grad
 
-def _linear_raw(x: Tensor, weight: Tensor, bias: Tensor | None, activation: int) -> Tensor:
+
+def _refuse_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> NoReturn:
+    """Raises the error for operands that do not fit."""
     shape = x._shape
-    if len(weight._shape) != 2 or not shape or shape[-1] != weight._shape[1]:
+    if len(weight._shape) != 2 or shape[-1:] != weight._shape[1:]:
         raise ShapeError(
             f"linear: expected x of shape (..., in) and weight of shape (out, in), got {shape} "
             f"and {weight._shape}"
         )
-    out = weight._shape[0]
-    if bias is not None:
-        if bias._shape != (out,):
-            raise ShapeError(f"linear: expected a bias of shape {(out,)}, got {bias._shape}")
-        if bias._strides is not None:
-            bias = copy_raw(bias)
-    for t in (weight, bias):
-        if (t is not None and t._code != x._code) or x._code > F64:
-            raise DTypeError(
-                f"linear: expected x, weight and bias of one float dtype, got {x.dtype}, "
-                f"{weight.dtype}" + ("" if bias is None else f", {bias.dtype}")
-            )
-    if len(shape) == 2:
-        return gemm(x, weight, _TRANS_B, bias, activation)
-    rows = x if x._strides is None else copy_raw(x)
-    size = 1
-    for n in shape[:-1]:
-        size *= n
-    y = gemm(view(rows, (size, shape[-1]), None, 0), weight, _TRANS_B, bias, activation)
-    return view(y, (*shape[:-1], out), None, 0)
+    if bias is not None and bias._shape != weight._shape[:1]:
+        raise ShapeError(
+            f"linear: expected a bias of shape {weight._shape[:1]}, got {bias._shape}"
+        )
+    raise DTypeError(
+        f"linear: expected x, weight and bias of one float dtype, got {x.dtype}, {weight.dtype}"
+        + ("" if bias is None else f", {bias.dtype}")
+    )
+
+
+def _linear_raw(x: Tensor, weight: Tensor, bias: Tensor | None, activation: int) -> Tensor:
+    """One C call; x of any number of axes."""
+    code = x._code
+    shape = x._shape
+    if (
+        len(weight._shape) != 2
+        or shape[-1:] != weight._shape[1:]
+        or weight._code != code
+        or code > F64
+        or (bias is not None and (bias._shape != weight._shape[:1] or bias._code != code))
+    ):
+        _refuse_linear(x, weight, bias)
+    if x._strides is not None:
+        x = copy_raw(x)
+    if weight._strides is not None:
+        weight = copy_raw(weight)
+    if bias is not None and bias._strides is not None:
+        bias = copy_raw(bias)
+    out, features = weight._shape
+    rows = shape[0] if len(shape) == 2 else prod(shape[:-1])
+    y = empty_raw((rows, out) if len(shape) == 2 else (*shape[:-1], out), rows * out, code)
+    status = _tg_linear(
+        code,
+        activation,
+        rows,
+        features,
+        out,
+        x._ptr,
+        weight._ptr,
+        NULL if bias is None else bias._ptr,
+        y._ptr,
+    )
+    if status:
+        fail(status, "linear", y._storage)
+    return y
+
+
+def _linear_grad_raw(
+    gy: Tensor, y: Any, x: Tensor, weight: Tensor, activation: int, needs: Sequence[bool]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """The gradients that are needed, in one C call; y is read for an activation only."""
+    code = gy._code
+    rows = gy._shape[0] if len(gy._shape) == 2 else prod(gy._shape[:-1])
+    gy = gy if gy._strides is None else copy_raw(gy)
+    x = x if x._strides is None else copy_raw(x)
+    weight = weight if weight._strides is None else copy_raw(weight)
+    out, features = shape = weight._shape
+    gx = empty_raw(x._shape, x._size, code) if needs[0] else None
+    gw = empty_raw(shape, out * features, code) if needs[1] else None
+    gb = empty_raw((out,), out, code) if needs[-1] and len(needs) > 2 else None
+    status = _tg_linear_grad(
+        code,
+        activation,
+        rows,
+        features,
+        out,
+        gy._ptr,
+        y._ptr if activation else NULL,
+        x._ptr,
+        weight._ptr,
+        NULL if gx is None else gx._ptr,
+        NULL if gw is None else gw._ptr,
+        NULL if gb is None else gb._ptr,
+    )
+    if status:
+        fail(status, "linear", *(g._storage for g in (gx, gw, gb) if g is not None))
+    return gx, gw, gb
 
 
 def _linear_gradient(
     gy: Tensor, y: Any, x: Tensor, weight: Tensor, bias: Any = None, *, needs: Sequence[bool]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    gx = gw = gb = None
-    gy_rows = gy if len(gy._shape) == 2 else _as_matrix(gy)
-    recorded = is_grad_enabled()
-    if needs[0]:
-        gx = matmul(gy, weight) if recorded or gy_rows is not gy else gemm(gy, weight)
-    if needs[1]:
-        rows = x if len(x._shape) == 2 else _as_matrix(x)
-        gw = matmul(matrix_transpose(gy_rows), rows) if recorded else gemm(gy_rows, rows, _TRANS_A)
-    if len(needs) > 2 and needs[2]:
-        gb = gy_rows.sum(0) if recorded else reduce_raw("sum", gy_rows, 0, False)
-    return gx, gw, gb
+    if not is_grad_enabled():
+        return _linear_grad_raw(gy, y, x, weight, 0, needs)
+    rows = gy if len(gy._shape) == 2 else _as_matrix(gy)
+    return (
+        matmul(gy, weight) if needs[0] else None,
+        matmul(matrix_transpose(rows), x if len(x._shape) == 2 else _as_matrix(x))
+        if needs[1]
+        else None,
+        rows.sum(0) if len(needs) > 2 and needs[2] else None,
+    )
 
 
 @op(
@@ -257,6 +309,7 @@ def _linear_gradient(
         Case((2, 0, 3), (0, 3), (0,)),
     ),
     method=False,
+    kernel_only=True,
 )
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, /) -> Tensor:
     """x @ weight.T + bias. x: (..., in), weight: (out, in), bias: (out) or None, of one float
@@ -270,7 +323,9 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, /) -> Tensor:
 
 
 # the activations whose derivative reads y alone, so that the value before them need not be kept
-_FUSIBLE = {name: getattr(elementwise, name) for name in ("relu", "tanh", "sigmoid")}
+_FUSIBLE = {
+    name: (ACTIVATION[name], getattr(elementwise, name)) for name in ("relu", "tanh", "sigmoid")
+}
 
 
 def _activated_gradient(
@@ -283,7 +338,10 @@ def _activated_gradient(
     activation: str,
     needs: Sequence[bool],
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    g = _FUSIBLE[activation].derivative(gy, y, 0.0, 0.0)
+    kernel, function = _FUSIBLE[activation]
+    if not is_grad_enabled():
+        return _linear_grad_raw(gy, y, x, weight, kernel, needs)
+    g = function.derivative(gy, y, 0.0, 0.0)
     return _linear_gradient(g, y, x, weight, bias, needs=needs)
 
 
@@ -306,6 +364,7 @@ def _activated_reference(x: Any, w: Any, b: Any = None, *, activation: str) -> A
         Case((2, 3, 4), (5, 4), (5,), activation="sigmoid"),
     ),
     method=False,
+    kernel_only=True,
 )
 def linear_activated(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, *, activation: str
@@ -322,7 +381,7 @@ def linear_activated(
         raise ArgumentError(
             f"linear_activated: expected one of {', '.join(_FUSIBLE)}, got {activation!r}"
         )
-    return _linear_raw(x, weight, bias, ACTIVATION[activation])
+    return _linear_raw(x, weight, bias, _FUSIBLE[activation][0])
 
 
 Tensor.__rmatmul__ = lambda self, other: matmul(other, self)
