@@ -178,7 +178,7 @@ class Tensor:
         tensor([2., 4.])
         """
         root = _functional.root_gradient(self, gradient, "backward")
-        _tape.backward([(self._node, root)], retain_graph or create_graph, create_graph)
+        _tape.backward((self._node,), (root,), retain_graph or create_graph, create_graph)
 
     def detach(self) -> Tensor:
         """The same memory, off the tape."""

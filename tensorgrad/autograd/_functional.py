@@ -75,9 +75,10 @@ def grad(
     for i, x in enumerate(xs):
         if x._node is None:
             raise GradientError(f"autograd.grad: input {i} does not require grad")
-    roots = [(y._node, root_gradient(y, gy, "autograd.grad")) for y, gy in zip(ys, gys)]
+    roots = [root_gradient(y, gy, "autograd.grad") for y, gy in zip(ys, gys)]
     retain = create_graph if retain_graph is None else retain_graph
-    results = backward(roots, retain, create_graph, [x._node for x in xs])
+    nodes = [y._node for y in ys]
+    results = backward(nodes, roots, retain, create_graph, [x._node for x in xs])
     for i, result in enumerate(results):
         if result is None and not allow_unused:
             raise GradientError(

@@ -81,12 +81,13 @@ def check_unmodified(storage: Any, node: Node) -> None:
 
 
 def backward(
-    roots: Sequence[tuple[Node | Leaf, Any]],
+    edges: Sequence[Any],
+    gradients: Sequence[Any],
     retain_graph: bool,
     create_graph: bool,
     inputs: Sequence[Node | Leaf] | None = None,
 ) -> list[Any]:
-    """Carries gradients from `roots` (node, gradient of its output) down the tape.
+    """Carries `gradients` of the outputs of the nodes `edges` down the tape.
 
     With `inputs` None, the gradients of leaves add up in their `.grad`. Otherwise those of `inputs`
     are returned, None where no path leads, and no `.grad` changes."""
@@ -95,8 +96,6 @@ def backward(
     oldest = min((node.seq for node in wanted), default=0) if wanted else 0
     waiting: dict[Node | Leaf, Any] = {}
     heap: list[tuple[int, Any]] = []  # of what is waiting, by falling sequence number
-    edges: Sequence[Any] = [node for node, _ in roots]
-    gradients: Sequence[Any] = [gradient for _, gradient in roots]
     recording = mode.enabled
     mode.enabled = create_graph
     try:
@@ -104,26 +103,26 @@ def backward(
             node: Any = None  # one that got its first gradient here, kept out of the heap: on a
             gy: Any = None  # chain of operations the heap stays empty
             for edge, gradient in zip(edges, gradients):
-                if edge is None or gradient is None:
+                if gradient is None or edge is None:
                     continue
                 if edge.__class__ is Leaf:
-                    if wanted is not None:
-                        if edge in wanted:
-                            before = wanted[edge]
-                            wanted[edge] = gradient if before is None else before + gradient
-                    elif edge.grad is not None:
-                        accumulate(edge, gradient)
-                    # The first is kept as it is if nobody else can see its memory, else copied, so
-                    # that a leaf may add to its gradient in place.
-                    elif (
-                        getrefcount(gradient) == _SOLE
-                        and getrefcount(gradient._storage) == _SOLE_STORAGE
-                        and gradient._storage.__class__ is Storage  # an array's may be in use
-                        and gradient._strides is None
-                    ):
-                        edge.grad = gradient
-                    else:
-                        edge.grad = gradient.copy()
+                    if wanted is None:
+                        if edge.grad is not None:
+                            accumulate(edge, gradient)
+                        # The first is kept as it is if nobody else can see its memory, else copied,
+                        # so that a leaf may add to its gradient in place.
+                        elif (
+                            getrefcount(gradient) == _SOLE
+                            and getrefcount(gradient._storage) == _SOLE_STORAGE
+                            and gradient._storage.__class__ is Storage  # an array's may be in use
+                            and gradient._strides is None
+                        ):
+                            edge.grad = gradient
+                        else:
+                            edge.grad = gradient.copy()
+                    elif edge in wanted:
+                        before = wanted[edge]
+                        wanted[edge] = gradient if before is None else before + gradient
                 elif edge is node:
                     gy = gy + gradient
                 elif edge in waiting:
@@ -167,17 +166,17 @@ def backward(
     return [] if inputs is None or wanted is None else [wanted[node] for node in inputs]
 
 
-def _holders() -> tuple[int, int]:
-    """What getrefcount says in `backward` of a gradient, and of its memory, that nobody else
-    holds."""
-    gradients = [type("Held", (), {"storage": object()})()]
-    gradients[0].storage = object()
-    for _, gradient in zip((None,), gradients):
-        return getrefcount(gradient), getrefcount(gradient.storage)
-    raise AssertionError
+def _sole_holders() -> tuple[int, int]:
+    """What getrefcount says in the loop of `backward` of a gradient, and of its memory, that nobody
+    else holds."""
+    counts = (0, 0)
+    for _, gradient in zip((None,), [Leaf()]):
+        gradient.grad = object()
+        counts = getrefcount(gradient), getrefcount(gradient.grad)
+    return counts
 
 
-_SOLE, _SOLE_STORAGE = _holders()
+_SOLE, _SOLE_STORAGE = _sole_holders()
 
 
 def accumulate(leaf: Any, gradient: Any) -> None:
