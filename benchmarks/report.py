@@ -1,4 +1,4 @@
-"""Tables for people, JSON for programs, a plot for a glance."""
+"""Tables for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from measure import Row
+from measure import Row, Setting
+from targets import summaries
 
 PEERS = ("numpy", "torch", "jax")
 
@@ -23,106 +24,96 @@ def machine() -> str:
     return platform.processor() or platform.machine()
 
 
-def table(title: str, rows: list[Row]) -> str:
-    """A table in Markdown: microseconds of each contender, and how many times as long each peer
-    took."""
-    peers = [p for p in PEERS if any(p in row.medians for row in rows)]
-    header = [
-        "",
-        "tensorgrad µs",
-        *[f"{p} µs" for p in peers],
-        *[f"{p} / tensorgrad" for p in peers],
-    ]
-    lines = [header]
-    for row in rows:
-        times = [
-            f"{row.medians[who]:.4g}" if who in row.medians else ""
-            for who in ("tensorgrad", *peers)
-        ]
-        ratios = [f"{ratio:.2f}" if (ratio := row.ratio(p)) is not None else "" for p in peers]
-        lines.append([row.name, *times, *ratios])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+def limits(setting: Setting) -> dict[str, str]:
+    """The machine's limits at the start of the run, as text."""
+    if setting.limits is None:
+        return {}
+    flops = setting.limits.flops(setting.dtype)(1e9)
+    found = {"multiply-adds": f"{1 / min(flops() for _ in range(20)):.0f} GFLOP/s"}
+    for name, nbytes, writes in (("read", 4e7, 0), ("copy", 4e7, 1), ("copy in cache", 16384, 1)):
+        stream = setting.limits.stream(nbytes, 1, writes)
+        best = min(stream() for _ in range(7))
+        found[name] = f"{nbytes * (1 + writes) / best / 1e9:.0f} GB/s"
+    return found
 
-    def render(line: list[str]) -> str:
-        cells = [
-            line[0].ljust(widths[0]),
-            *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:])),
-        ]
+
+def render(header: list[str], lines: list[list[str]]) -> list[str]:
+    """A table in Markdown: the first column to the left, the others to the right."""
+    everything = [header, *lines]
+    widths = [max(len(line[i]) for line in everything) for i in range(len(header))]
+
+    def text(line: list[str]) -> str:
+        cells = [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:]))]
         return "| " + " | ".join(cells) + " |"
 
     rule = "|" + "|".join("-" * (w + 1) + (":" if i else "-") for i, w in enumerate(widths)) + "|"
-    return "\n".join([f"### {title}", "", render(lines[0]), rule, *map(render, lines[1:])])
+    return [text(header), rule, *map(text, lines)]
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def table(title: str, rows: list[Row]) -> str:
+    """Microseconds of each contender, how many times as long each peer took, and the part of the
+    machine's limit."""
+    peers = [p for p in PEERS if any(p in row.medians for row in rows)]
+    with_limit = any(row.limit is not None for row in rows)
+    header = ["", "tensorgrad µs", *[f"{p} µs" for p in peers]]
+    header += [f"{p} / tensorgrad" for p in peers] + ["limit µs", "of limit"] * with_limit
+    lines = []
+    for row in rows:
+        line = [row.name]
+        line += [_number(row.medians.get(who), ".4g") for who in ("tensorgrad", *peers)]
+        line += [_number(row.ratio(p), ".2f") for p in peers]
+        if with_limit:
+            line += [_number(row.limit, ".4g"), _number(row.of_limit(), ".0%")]
+        lines.append(line)
+    return "\n".join([f"### {title}", "", *render(header, lines)])
+
+
+def summary(title: str, rows: list[Row]) -> str:
+    """One line per family: geometric means, the lowest ratios, the targets, and whether they
+    hold."""
+    peers = [p for p in PEERS if any(p in row.medians for row in rows)]
+    header = ["family", "rows"]
+    for peer in peers:
+        header += [f"{peer} / tensorgrad", "lowest"]
+    header += ["of limit", "lowest", "target", "holds"]
+    lines = []
+    for found in summaries(rows):
+        line = [found["family"], str(found["rows"])]
+        for peer in peers:
+            line += [_number(found[peer], ".2f"), _number(found[f"{peer}_lowest"], ".2f")]
+        line += [_number(found["limit"], ".0%"), _number(found["limit_lowest"], ".0%")]
+        target = found["target"]
+        wanted = []
+        for peer in ("numpy", "torch"):
+            if (mean := getattr(target, peer)) is not None:
+                lowest = getattr(target, f"{peer}_lowest")
+                wanted.append(f"{peer} {mean:g}" + (f" (>= {lowest:g})" if lowest else ""))
+        wanted += [f"limit {target.limit:.0%}"] if target.limit is not None else []
+        holds = {True: "yes", False: "no", None: ""}[found["holds"]]
+        lines.append([*line, ", ".join(wanted), holds])
+    return "\n".join([f"### {title}", "", *render(header, lines)])
 
 
 def save_json(path: str, results: dict[str, list[Row]], context: dict[str, Any]) -> None:
     """Every figure, with the circumstances."""
     suites = {
-        suite: [{"name": r.name, "median_us": r.medians, "min_us": r.minima} for r in rows]
+        suite: [
+            {
+                "name": r.name,
+                "family": r.family,
+                "median_us": r.medians,
+                "min_us": r.minima,
+                "limit_us": r.limit,
+                "flops": r.flops,
+                "bytes": r.nbytes,
+            }
+            for r in rows
+        ]
         for suite, rows in results.items()
     }
-    Path(path).write_text(
-        json.dumps({"context": context, "suites": suites}, indent=1) + "\n", encoding="utf-8"
-    )
-
-
-def save_plot(path: str, results: dict[str, list[Row]], caption: str) -> None:
-    """Bars: how many times as long each peer took, on a logarithmic scale, 1 marked."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
-    rows = [
-        (suite, row)
-        for suite, found in results.items()
-        for row in found
-        if "control" not in row.name
-    ]
-    peers = [p for p in PEERS if any(p in row.medians for _, row in rows)]
-    colors = {"numpy": "#4d77cf", "torch": "#d9622b", "jax": "#5aa469"}
-    height = 0.8 / max(len(peers), 1)
-    figure, axes = plt.subplots(
-        figsize=(9, 1.2 + 0.2 * len(rows) * max(len(peers), 1)), layout="constrained"
-    )
-    for i, peer in enumerate(peers):
-        for y, (_, row) in enumerate(rows):
-            ratio = row.ratio(peer)
-            if ratio is None:
-                continue
-            axes.barh(
-                y + (i - (len(peers) - 1) / 2) * height,
-                ratio - 1,
-                height * 0.9,
-                left=1,
-                color=colors[peer],
-            )
-            axes.annotate(
-                f"{ratio:.2g}×",
-                (max(ratio, 1), y + (i - (len(peers) - 1) / 2) * height),
-                xytext=(3, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=7,
-                color="#444444",
-            )
-    axes.set_yticks(range(len(rows)), [f"{row.name}" for _, row in rows], fontsize=8)
-    axes.invert_yaxis()
-    axes.set_xscale("log")
-    marks = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50]
-    axes.xaxis.set_major_locator(FixedLocator(marks))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.axvline(1, color="black", linewidth=1)
-    axes.set_xlabel(
-        "time of the peer / time of tensorgrad (right of the line: tensorgrad is faster)",
-        fontsize=8,
-    )
-    axes.tick_params(axis="x", labelsize=8)
-    axes.margins(x=0.12, y=0.01)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    handles = [plt.Rectangle((0, 0), 1, 1, color=colors[p]) for p in peers]
-    axes.legend(handles, peers, loc="lower right", fontsize=8, frameon=False)
-    axes.set_title(caption, fontsize=9, loc="left")
-    figure.savefig(path, dpi=150)
+    text = json.dumps({"context": context, "suites": suites}, indent=1)
+    Path(path).write_text(text + "\n", encoding="utf-8")

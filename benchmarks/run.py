@@ -1,24 +1,41 @@
 """Benchmarks of tensorgrad beside NumPy, and beside PyTorch and JAX where they are installed.
 
-    python benchmarks/run.py [SUITE ...] [--threads N] [--json FILE] [--plot FILE]
+    python benchmarks/run.py [SUITE ...] [--threads N] [--dtype float64] [--quick] [--only TEXT]
+                             [--json FILE] [--plot FILE]
 
 Every figure is a median of interleaved turns in one process, in microseconds; a ratio above 1 means
-that tensorgrad is faster. The control row is the same code measured as if it were two contenders:
-its distance from 1 is the noise of the run."""
+that tensorgrad is faster. "limit" is the part that tensorgrad reaches of what the machine can do at
+best, measured in the same turns: multiply-adds in registers for products, a plain loop that reads
+and writes as much for the others. The control rows are the same code measured as if it were two
+contenders: their distance from 1 is the noise of the run."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
 import sys
+import time
 from pathlib import Path
 
 import peers
 
-SUITES = ("overhead", "mlp", "matmul", "activations", "reductions", "losses")
+SUITES = (
+    "overhead",
+    "mlp",
+    "matmul",
+    "linear",
+    "activations",
+    "arithmetic",
+    "reductions",
+    "losses",
+    "normalization",
+    "optimizers",
+    "memory",
+    "threads",
+)
 
 
-def main() -> None:
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -31,6 +48,11 @@ def main() -> None:
     parser.add_argument(
         "--threads", type=int, default=1, metavar="N", help="threads of every library (default: 1)"
     )
+    parser.add_argument(
+        "--dtype", choices=("float32", "float64"), default="float32", help="default: float32"
+    )
+    parser.add_argument("--quick", action="store_true", help="few sizes, few repeats")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only rows whose name has TEXT")
     parser.add_argument("--json", metavar="FILE", help="write every figure to FILE")
     parser.add_argument(
         "--plot", metavar="FILE", help="draw the ratios to FILE (needs the `plot` extra)"
@@ -44,36 +66,66 @@ def main() -> None:
     for path in (options.json, options.plot):
         if path and not Path(path).resolve().parent.is_dir():
             parser.error(f"cannot write {path}: its folder does not exist")
+    return options
+
+
+def main() -> None:
+    options = parse()
     peers.limit_threads(options.threads)
 
+    import limits
     import numpy as np
     import report
-    from measure import control
+    from measure import Setting
 
     import tensorgrad
 
+    isa = tensorgrad._native.config()["isa"].split()[0]
+    setting = Setting(
+        threads=options.threads,
+        dtype=options.dtype,
+        quick=options.quick,
+        only=options.only,
+        torch=peers.load_torch(options.threads),
+        jax=peers.optional("jax"),
+        limits=limits.build(isa, options.threads),
+    )
+    if setting.jax is not None and options.dtype == "float64":
+        setting.jax.config.update("jax_enable_x64", True)
     context = {
         "machine": report.machine(),
         "threads": options.threads,
+        "dtype": options.dtype,
         "versions": peers.versions(),
+        "limits": report.limits(setting),
     }
     caption = f"{context['machine']}, {options.threads} thread{'s' * (options.threads > 1)}"
+    if options.dtype != "float32":
+        caption += f", {options.dtype}"
     print(f"{caption}; " + ", ".join(f"{k} {v}" for k, v in peers.versions().items()))
+    print("limits: " + ", ".join(f"{k} {v}" for k, v in context["limits"].items()))
     tensorgrad.show_config()
     results = {}
-    a = np.ones((128, 128), np.float32)
+    a = np.ones((128, 128), options.dtype)
+    began = time.perf_counter()
     for suite in options.suite or SUITES:
-        rows = []
-        for row in importlib.import_module(f"suites.{suite}").rows(options.threads):
-            rows.append(row)
-            print(f"  {suite}: {row.name}", file=sys.stderr)
-        rows.append(control(lambda: a @ a, options.threads))
+        rows = list(importlib.import_module(f"suites.{suite}").rows(setting))
+        if not rows:
+            continue
+        rows.append(setting.control(lambda: a @ a))
         results[suite] = rows
         print("\n" + report.table(f"{suite}, {caption}", rows), flush=True)
+    every_row = [row for rows in results.values() for row in rows]
+    print("\n" + report.summary(f"summary, {caption}", every_row))
+    for what in setting.skipped:
+        print(f"not measured: {what}")
+    print(f"{len(every_row)} rows in {time.perf_counter() - began:.0f} s", file=sys.stderr)
     if options.json:
         report.save_json(options.json, results, context)
     if options.plot:
-        report.save_plot(options.plot, results, caption)
+        import plot
+
+        plot.save(options.plot, results, caption, setting)
 
 
 if __name__ == "__main__":

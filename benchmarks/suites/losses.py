@@ -1,71 +1,117 @@
-"""softmax, log_softmax and cross-entropy (forward, and forward + backward)."""
+"""softmax, log_softmax and softmax cross-entropy over rows: forward alone, and forward + backward by
+the tape."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-from measure import Row, compare
-from peers import load_torch
+from measure import Row, Setting
 
 import tensorgrad
-from tensorgrad import ops
+from tensorgrad.nn import functional
 
-SHAPES = ((32, 10), (128, 10), (512, 1000), (4096, 512))
-
-
-def _numpy_softmax(x: np.ndarray) -> np.ndarray:
-    e = np.exp(x - x.max(axis=1, keepdims=True))
-    e /= e.sum(axis=1, keepdims=True)
-    return e
+SHAPES = ((32, 10), (128, 10), (512, 1000), (4096, 512), (64, 50257))
 
 
-def _numpy_cross_entropy(x: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
-    rows = np.arange(len(x))
-    p = _numpy_softmax(x)
-    loss = -np.log(p[rows, labels]).mean()
-    p[rows, labels] -= 1
-    p /= len(x)
-    return float(loss), p
+class _ByHand:
+    """What a good NumPy user writes, in buffers that exist."""
+
+    def __init__(self, x: np.ndarray, labels: np.ndarray) -> None:
+        self.x, self.labels = x, labels
+        self.y, self.t, self.gx = np.empty_like(x), np.empty_like(x), np.empty_like(x)
+        self.column = np.empty((len(x), 1), x.dtype)
+        self.rows = np.arange(len(x))
+        self.gy = np.ones_like(x)
+
+    def softmax(self) -> np.ndarray:
+        np.max(self.x, axis=1, keepdims=True, out=self.column)
+        np.subtract(self.x, self.column, out=self.y)
+        np.exp(self.y, out=self.y)
+        np.sum(self.y, axis=1, keepdims=True, out=self.column)
+        return np.divide(self.y, self.column, out=self.y)
+
+    def softmax_gradient(self) -> None:
+        self.softmax()
+        np.multiply(self.gy, self.y, out=self.t)
+        np.sum(self.t, axis=1, keepdims=True, out=self.column)
+        np.subtract(self.gy, self.column, out=self.gx)
+        np.multiply(self.gx, self.y, out=self.gx)
+
+    def log_softmax(self) -> None:
+        np.max(self.x, axis=1, keepdims=True, out=self.column)
+        np.subtract(self.x, self.column, out=self.y)
+        np.exp(self.y, out=self.t)
+        np.sum(self.t, axis=1, keepdims=True, out=self.column)
+        np.log(self.column, out=self.column)
+        np.subtract(self.y, self.column, out=self.y)
+
+    def log_softmax_gradient(self) -> None:
+        self.log_softmax()
+        np.exp(self.y, out=self.t)
+        np.sum(self.gy, axis=1, keepdims=True, out=self.column)
+        np.multiply(self.t, self.column, out=self.t)
+        np.subtract(self.gy, self.t, out=self.gx)
+
+    def cross_entropy(self) -> float:
+        self.log_softmax()
+        return -float(self.y[self.rows, self.labels].mean())
+
+    def cross_entropy_gradient(self) -> None:
+        p = self.softmax()
+        -np.log(p[self.rows, self.labels]).mean()
+        p[self.rows, self.labels] -= 1
+        np.multiply(p, 1 / len(p), out=p)
 
 
-def rows(threads: int) -> Iterator[Row]:
-    torch = load_torch(threads)
+def rows(setting: Setting) -> Iterator[Row]:
     rng = np.random.default_rng(0)
-    for shape in SHAPES:
-        data = rng.standard_normal(shape).astype(np.float32)
+    torch = setting.torch
+    for shape in setting.sizes(SHAPES):
+        data = rng.standard_normal(shape).astype(setting.dtype)
         labels = rng.integers(0, shape[1], shape[0])
         x, y = tensorgrad.tensor(data), tensorgrad.tensor(labels)
         leaf = tensorgrad.tensor(data, requires_grad=True)
-
-        def both(leaf: tensorgrad.Tensor = leaf, y: tensorgrad.Tensor = y) -> None:
-            ops.cross_entropy(leaf, y).backward()
-            leaf.grad = None
-
-        softmax = {
-            "tensorgrad": lambda x=x: ops.softmax(x),
-            "numpy": lambda data=data: _numpy_softmax(data),
-        }
-        log_softmax = {
-            "tensorgrad": lambda x=x: ops.log_softmax(x),
-            "numpy": lambda data=data: np.log(_numpy_softmax(data)),
-        }
-        loss = {
-            "tensorgrad": both,
-            "numpy": lambda data=data, labels=labels: _numpy_cross_entropy(data, labels),
-        }
+        ones = tensorgrad.ones(shape, dtype=setting.dtype)
+        by_hand = _ByHand(data, labels)
+        size, nbytes = f"{shape[0]} x {shape[1]}", float(data.nbytes)
+        limits = setting.limits
+        copy = limits and limits.stream(nbytes, 1, 1)
+        read = limits and limits.stream(nbytes, 1, 0)
+        functions: tuple[tuple[str, Any, Any], ...] = (
+            ("softmax", lambda t: tensorgrad.softmax(t, 1), lambda t: torch.softmax(t, 1)),
+            ("log_softmax", lambda t: tensorgrad.log_softmax(t, 1), lambda t: torch.log_softmax(t, 1)),
+            (
+                "cross_entropy",
+                lambda t: functional.cross_entropy(t, y),
+                lambda t: torch.nn.functional.cross_entropy(t, py),
+            ),
+        )
         if torch:
             px, py = torch.tensor(data), torch.tensor(labels)
-            pleaf = torch.tensor(data, requires_grad=True)
+            pleaf, pones = torch.tensor(data, requires_grad=True), torch.ones(shape, dtype=px.dtype)
+        for name, ours, theirs in functions:
+            is_loss = name == "cross_entropy"
 
-            def torch_both(pleaf=pleaf, py=py) -> None:  # type: ignore[no-untyped-def]
-                torch.nn.functional.cross_entropy(pleaf, py).backward()
+            def both(ours: Any = ours, is_loss: bool = is_loss) -> None:
+                ours(leaf).backward(None if is_loss else ones)
+                leaf.grad = None
+
+            def torch_both(theirs: Any = theirs, is_loss: bool = is_loss) -> None:
+                theirs(pleaf).backward(None if is_loss else pones)
                 pleaf.grad = None
 
-            softmax["torch"] = lambda px=px: torch.softmax(px, 1)
-            log_softmax["torch"] = lambda px=px: torch.log_softmax(px, 1)
-            loss["torch"] = torch_both
-        size = f"{shape[0]} x {shape[1]}"
-        yield compare(f"softmax {size}", softmax, threads=threads)
-        yield compare(f"log_softmax {size}", log_softmax, threads=threads)
-        yield compare(f"cross-entropy {size}, forward + backward", loss, threads=threads)
+            forward = {
+                "tensorgrad": lambda ours=ours: ours(x),
+                "numpy": getattr(by_hand, name),
+            }
+            backward = {"tensorgrad": both, "numpy": getattr(by_hand, f"{name}_gradient")}
+            if torch:
+                forward["torch"] = lambda theirs=theirs: theirs(px)
+                backward["torch"] = torch_both
+            family = "losses" if is_loss else "softmax"
+            yield from setting.row(
+                f"{name}, {size}", family, forward, limit=read if is_loss else copy, nbytes=nbytes
+            )
+            yield from setting.row(f"{name}, {size}, forward + backward", family, backward)

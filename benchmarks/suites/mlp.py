@@ -7,8 +7,7 @@ import itertools
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from measure import Row, compare
-from peers import load_torch, optional
+from measure import Row, Setting
 
 import tensorgrad
 from tensorgrad import nn, optim
@@ -24,20 +23,23 @@ SIZES = (
 RATE = 0.01
 
 
-def _parameters(layers: tuple[int, ...]) -> list[tuple[np.ndarray, np.ndarray]]:
+def parameters(
+    layers: tuple[int, ...], dtype: str = "float32"
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The first weights and biases of each layer, the same for everyone."""
     rng = np.random.default_rng(0)
     return [
-        ((rng.standard_normal((n, m)) / np.sqrt(m)).astype(np.float32), np.zeros(n, np.float32))
+        ((rng.standard_normal((n, m)) / np.sqrt(m)).astype(dtype), np.zeros(n, dtype))
         for m, n in itertools.pairwise(layers)
     ]
 
 
-def _tensorgrad_step(
+def tensorgrad_step(
     x: np.ndarray, labels: np.ndarray, layers: tuple[int, ...]
 ) -> Callable[[], object]:
     modules: list[nn.Module] = []
-    for w, b in _parameters(layers):
-        linear = nn.Linear(*w.shape[::-1])
+    for w, b in parameters(layers, x.dtype.name):
+        linear = nn.Linear(*w.shape[::-1], dtype=x.dtype)
         linear.load_state_dict({"weight": w, "bias": b})
         modules += [linear, nn.ReLU()]
     model = nn.Sequential(*modules[:-1])
@@ -57,21 +59,21 @@ def _tensorgrad_step(
 
 def _numpy_step(x: np.ndarray, labels: np.ndarray, layers: tuple[int, ...]) -> Callable[[], object]:
     """By hand, with every buffer allocated beforehand and every operation in place."""
-    parameters = _parameters(layers)
+    weights = parameters(layers, x.dtype.name)
     batch = len(x)
     rows = np.arange(batch)
-    outputs = [np.empty((batch, n), np.float32) for n in layers[1:]]
-    gradients = [np.empty((batch, n), np.float32) for n in layers[1:]]
+    outputs = [np.empty((batch, n), x.dtype) for n in layers[1:]]
+    gradients = [np.empty((batch, n), x.dtype) for n in layers[1:]]
     masks = [np.empty((batch, n), bool) for n in layers[1:-1]]
-    changes = [(np.empty_like(w), np.empty_like(b)) for w, b in parameters]
-    top = np.empty((batch, 1), np.float32)
+    changes = [(np.empty_like(w), np.empty_like(b)) for w, b in weights]
+    top = np.empty((batch, 1), x.dtype)
 
     def step() -> object:
         y = x
-        for i, (w, b) in enumerate(parameters):
+        for i, (w, b) in enumerate(weights):
             np.matmul(y, w.T, out=outputs[i])
             outputs[i] += b
-            if i < len(parameters) - 1:
+            if i < len(weights) - 1:
                 np.maximum(outputs[i], 0, out=outputs[i])
             y = outputs[i]
         np.max(y, axis=1, keepdims=True, out=top)
@@ -84,8 +86,8 @@ def _numpy_step(x: np.ndarray, labels: np.ndarray, layers: tuple[int, ...]) -> C
         gy /= top
         gy[rows, labels] -= 1
         gy *= 1.0 / batch
-        for i in reversed(range(len(parameters))):
-            w, b = parameters[i]
+        for i in reversed(range(len(weights))):
+            w, b = weights[i]
             gw, gb = changes[i]
             np.matmul(gy.T, x if i == 0 else outputs[i - 1], out=gw)
             np.sum(gy, axis=0, out=gb)
@@ -103,12 +105,12 @@ def _numpy_step(x: np.ndarray, labels: np.ndarray, layers: tuple[int, ...]) -> C
     return step
 
 
-def _torch_step(
+def torch_step(
     torch, x: np.ndarray, labels: np.ndarray, layers: tuple[int, ...]
 ) -> Callable[[], object]:  # type: ignore[no-untyped-def]
     modules = []
-    for w, b in _parameters(layers):
-        linear = torch.nn.Linear(*w.shape[::-1])
+    for w, b in parameters(layers, x.dtype.name):
+        linear = torch.nn.Linear(*w.shape[::-1], dtype=torch.tensor(x).dtype)
         linear.load_state_dict({"weight": torch.tensor(w), "bias": torch.tensor(b)})
         modules += [linear, torch.nn.ReLU()]
     model = torch.nn.Sequential(*modules[:-1])
@@ -144,7 +146,7 @@ def _jax_step(
         loss, gradients = jax.value_and_grad(loss_of)(parameters, xs, ys)
         return jax.tree_util.tree_map(lambda p, g: p - RATE * g, parameters, gradients), loss
 
-    state = [jax.tree_util.tree_map(jnp.asarray, _parameters(layers))]
+    state = [jax.tree_util.tree_map(jnp.asarray, parameters(layers, x.dtype.name))]
     xs, ys = jnp.asarray(x), jnp.asarray(labels)
 
     def step() -> object:
@@ -156,19 +158,41 @@ def _jax_step(
     return step
 
 
-def rows(threads: int) -> Iterator[Row]:
-    torch = load_torch(threads)
-    jax = optional("jax")
+def inputs(batch: int, layers: tuple[int, ...], dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    """A batch and its labels."""
     rng = np.random.default_rng(1)
-    for batch, layers in SIZES:
-        x = rng.standard_normal((batch, layers[0])).astype(np.float32)
-        labels = rng.integers(0, layers[-1], batch)
+    x = rng.standard_normal((batch, layers[0])).astype(dtype)
+    return x, rng.integers(0, layers[-1], batch)
+
+
+def flops(batch: int, layers: tuple[int, ...]) -> float:
+    """Of the products of a step: forward, weight gradients, and input gradients of all layers but
+    the first."""
+    sizes = [m * n for m, n in itertools.pairwise(layers)]
+    return 2.0 * batch * (3 * sum(sizes) - sizes[0])
+
+
+def rows(setting: Setting) -> Iterator[Row]:
+    peak = setting.limits and setting.limits.flops(setting.dtype)
+    for batch, layers in setting.sizes(SIZES):
+        x, labels = inputs(batch, layers, setting.dtype)
         contenders = {
-            "tensorgrad": _tensorgrad_step(x, labels, layers),
+            "tensorgrad": tensorgrad_step(x, labels, layers),
             "numpy": _numpy_step(x, labels, layers),
         }
-        if torch:
-            contenders["torch"] = _torch_step(torch, x, labels, layers)
-        if jax:
-            contenders["jax"] = _jax_step(jax, x, labels, layers)
-        yield compare(f"{batch} x {list(layers)}", contenders, threads=threads, turn=0.02)
+        if setting.torch:
+            contenders["torch"] = torch_step(setting.torch, x, labels, layers)
+        if setting.jax:
+            contenders["jax"] = _jax_step(setting.jax, x, labels, layers)
+        work = flops(batch, layers)
+        yield from setting.row(
+            f"{batch} x {list(layers)}",
+            "training step",
+            contenders,
+            limit=peak and peak(work),
+            judged=layers[1] >= 1024,
+            flops=work,
+            blas=True,
+            turn=0.02,
+            rounds=15,
+        )

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from measure import Row, compare
-from peers import load_torch
+from measure import Row, Setting
 
 import tensorgrad
 
 CHAIN = 1000
 
 
-def rows(threads: int) -> Iterator[Row]:
-    torch = load_torch(threads)
+def rows(setting: Setting) -> Iterator[Row]:
+    torch = setting.torch
     data = np.linspace(-1, 1, 16, dtype=np.float32)
     x = tensorgrad.tensor(data, requires_grad=True)
     b = tensorgrad.tensor(data)
@@ -49,10 +48,9 @@ def rows(threads: int) -> Iterator[Row]:
         scale["torch"] = lambda: tx * 2.0
         total["torch"] = lambda: tx.sum()
         chains["torch"] = torch_chain
-    yield compare("relu(x), recorded (NumPy: not recorded)", relu, threads=threads)
-    yield compare("a + b, recorded (NumPy: not recorded)", add, threads=threads)
-    yield compare("x * 2.0, recorded (NumPy: not recorded)", scale, threads=threads)
-    yield compare("x.sum(), recorded (NumPy: not recorded)", total, threads=threads)
-    yield compare(
-        f"chain of {CHAIN} adds, forward + backward, per add", chains, threads=threads, per=CHAIN
-    )
+    yield from setting.row("relu(x), recorded (NumPy: not recorded)", "overhead", relu)
+    yield from setting.row("a + b, recorded (NumPy: not recorded)", "overhead", add)
+    yield from setting.row("x * 2.0, recorded (NumPy: not recorded)", "overhead", scale)
+    yield from setting.row("x.sum(), recorded (NumPy: not recorded)", "overhead", total)
+    name = f"chain of {CHAIN} adds, forward + backward, per add"
+    yield from setting.row(name, "overhead", chains, per=CHAIN)

@@ -1,46 +1,74 @@
-"""Every reduction of the registry: over all elements, over rows, over columns."""
+"""Reductions over everything, rows (the last axis), columns (the first) and a middle axis."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-from measure import Row, compare
-from peers import load_torch
+from measure import Row, Setting
 
 import tensorgrad
-from tensorgrad.autograd import registry
 
-SHAPES = ((32, 32), (1000, 1000))
-TORCH = {"max": "amax", "min": "amin", "norm": "norm"}
-NAMES = ("argmax", "argmin")
+# (shape, axis) for each size: everything, rows, columns, a middle axis
+SIZES = (100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
+SHAPES = {
+    100: ((10, 10), (4, 5, 5)),
+    1_000: ((25, 40), (10, 10, 10)),
+    10_000: ((100, 100), (20, 25, 20)),
+    100_000: ((250, 400), (50, 40, 50)),
+    1_000_000: ((1000, 1000), (100, 100, 100)),
+    10_000_000: ((2500, 4000), (200, 250, 200)),
+}
 
 
-def rows(threads: int) -> Iterator[Row]:
-    torch = load_torch(threads)
+OPS: dict[str, tuple[Any, Any]] = {
+    "sum": (np.sum, "sum"),
+    "mean": (np.mean, "mean"),
+    "max": (np.max, "amax"),
+    "argmax": (np.argmax, "argmax"),
+    "var": (np.var, "var"),
+    "norm": (np.linalg.norm, "norm"),
+}
+
+
+def _torch_call(torch: Any, name: str, x: Any, axis: int | None) -> Any:
+    if name == "var":
+        return lambda: torch.var(x, dim=axis, correction=0)
+    if name == "norm":
+        return lambda: torch.linalg.vector_norm(x, dim=axis)
+    function = getattr(torch, name)
+    return (lambda: function(x)) if axis is None else (lambda: function(x, dim=axis))
+
+
+def rows(setting: Setting) -> Iterator[Row]:
     rng = np.random.default_rng(0)
-    for shape in SHAPES:
-        data = rng.standard_normal(shape).astype(np.float32)
-        x = tensorgrad.tensor(data)
-        px = torch.tensor(data) if torch else None
-        for op in registry.values():
-            if "reduction" not in op.tags and op.name not in NAMES:
-                continue
-            for axis in (None, 0, 1):
+    for size in setting.sizes(SIZES):
+        matrix, cube = (rng.standard_normal(s).astype(setting.dtype) for s in SHAPES[size])
+        nbytes = float(matrix.nbytes)
+        read = setting.limits and setting.limits.stream(nbytes, 1, 0)
+        for where, x, axis in (
+            ("all", matrix, None),
+            ("rows", matrix, 1),
+            ("columns", matrix, 0),
+            ("middle axis", cube, 1),
+        ):
+            t = tensorgrad.tensor(x)
+            px = setting.torch and setting.torch.tensor(x)
+            for name, (of_numpy, of_torch) in OPS.items():
+                function = getattr(tensorgrad, name)
+                flat = x.reshape(-1) if name == "norm" and axis is None else x
                 contenders = {
-                    "tensorgrad": lambda f=op.function, x=x, axis=axis: f(x, axis),
-                    "numpy": lambda f=op.reference, data=data, axis=axis: f(data, axis),
+                    "tensorgrad": lambda f=function, t=t, axis=axis: f(t, axis=axis),
+                    "numpy": lambda f=of_numpy, x=flat, axis=axis: f(x, axis=axis),
                 }
-                if torch and not (axis is None and op.name in ("prod", "logsumexp", "max", "min")):
-                    function = getattr(torch, TORCH.get(op.name, op.name))
-                    if axis is None:
-                        contenders["torch"] = lambda f=function, px=px: f(px)
-                    else:
-                        contenders["torch"] = lambda f=function, px=px, axis=axis: f(px, dim=axis)
-                where = "all" if axis is None else f"axis {axis}"
-                yield compare(
-                    f"{op.name} {shape[0]} x {shape[1]}, {where}",
+                if setting.torch:
+                    contenders["torch"] = _torch_call(setting.torch, of_torch, px, axis)
+                yield from setting.row(
+                    f"{name} of {where}, {size:,}",
+                    "reductions",
                     contenders,
-                    threads=threads,
-                    rounds=7,
+                    limit=read,
+                    judged=size >= 10_000_000,
+                    nbytes=nbytes,
                 )
