@@ -172,6 +172,22 @@ int tg_linear(int dtype, int activation, int64_t rows, int64_t in, int64_t out, 
 int tg_linear_grad(int dtype, int activation, int64_t rows, int64_t in, int64_t out, const void *gy, const void *y,
                    const void *x, const void *w, void *gx, void *gw, void *gb);
 
+/* A chain of linear layers, layer i reading the output of layer i - 1. w: (out, in), bias: (out) or NULL. */
+typedef struct {
+    int activation; /* as in tg_linear_grad */
+    int64_t in, out;
+    const void *w, *bias;
+} tg_layer;
+
+/* x: (rows, in of the first layer), y: (rows, out of the last). hidden receives the outputs of the layers before the last, one
+ * after another, each beginning at a multiple of TG_ALIGNMENT bytes; NULL for a single layer. */
+int tg_linear_chain(int dtype, int64_t rows, int64_t count, const tg_layer *layers, const void *x, void *hidden,
+                    void *y);
+
+/* gradients[2 i] and gradients[2 i + 1] receive those of layer i's weight and bias, gx that of x; any may be NULL. */
+int tg_linear_chain_grad(int dtype, int64_t rows, int64_t count, const tg_layer *layers, const void *x,
+                         const void *hidden, const void *y, const void *gy, void *gx, void *const *gradients);
+
 /* ---- optimizers: one call over all parameters ------------------------------------------------------------------- */
 
 /* hyper[0..5]: learning rate, momentum, dampening, weight decay, nesterov (0 or 1), maximize (0 or 1): read from memory, so

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import index as to_int
 from typing import Any
 
@@ -10,7 +10,7 @@ from tensorgrad.errors import DTypeError, IndexOutOfRangeError
 from tensorgrad.nn._activations import ReLU, Sigmoid, Tanh
 from tensorgrad.nn._layers import Linear
 from tensorgrad.nn._module import Module
-from tensorgrad.ops.matrix import linear_activated
+from tensorgrad.ops.linear_chain import LinearChain
 
 # what the linear kernel does in the same pass over its output
 _FUSIBLE = {ReLU: "relu", Tanh: "tanh", Sigmoid: "sigmoid"}
@@ -103,8 +103,8 @@ class Sequential(_List):
     """Modules called one after the other, each with the result of the one before.
 
     Sequential(a, b, ...) or Sequential({"name": a, ...}). It can be indexed, sliced, appended to
-    and iterated over. A Linear followed by a ReLU, Tanh or Sigmoid is computed by one kernel; the
-    result and the gradients are the same. Raises DTypeError for what is no Module.
+    and iterated over. Linear layers in a row, each with the ReLU, Tanh or Sigmoid that follows it, are
+    computed by one call; the result and the gradients are the same. Raises DTypeError for what is no Module.
 
     >>> import tensorgrad
     >>> from tensorgrad import nn
@@ -118,8 +118,8 @@ class Sequential(_List):
     )
     """
 
-    # (module, None), or (Linear, name of the activation after it); made anew after every change
-    _steps: tuple[tuple[Any, str | None], ...] | None = None
+    # what is called in turn; made anew after every change
+    _steps: tuple[Callable[[Any], Any], ...] | None = None
 
     def __init__(self, *modules: Any) -> None:
         super().__init__()
@@ -132,28 +132,30 @@ class Sequential(_List):
 
     def forward(self, x: Any) -> Any:
         """The result of the last module; x itself if there is none."""
-        for module, activation in self._steps or self._make_steps():
-            if activation is None:
-                x = module(x)
-            else:
-                x = linear_activated(x, module.weight, module.bias, activation=activation)
+        for step in self._steps or self._make_steps():
+            x = step(x)
         return x
 
-    def _make_steps(self) -> tuple[tuple[Any, str | None], ...]:
-        steps: list[tuple[Any, str | None]] = []
+    def _make_steps(self) -> tuple[Callable[[Any], Any], ...]:
+        """The modules, but for runs of linear layers and their activations, which are one step."""
+        steps: list[Any] = []
         for module in self._modules():
-            # exact types: a subclass may compute something else
-            if (
-                steps
-                and type(module) in _FUSIBLE
-                and type(steps[-1][0]) is Linear
-                and steps[-1][1] is None
-            ):
-                steps[-1] = (steps[-1][0], _FUSIBLE[type(module)])
+            kind = type(module)  # exact: a subclass may compute something else
+            run = steps[-1] if steps and isinstance(steps[-1], list) else None
+            if kind is Linear:
+                if run is None:
+                    steps.append(run := [])
+                run.append((module, None))
+            elif kind in _FUSIBLE and run is not None and run[-1][1] is None:
+                run[-1] = (run[-1][0], _FUSIBLE[kind])
             else:
-                steps.append((module, None))
-        object.__setattr__(self, "_steps", tuple(steps))
-        return tuple(steps)
+                steps.append(module)
+        made = tuple(LinearChain(step) if isinstance(step, list) else step for step in steps)
+        object.__setattr__(self, "_steps", made)
+        return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_steps": None}
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)

@@ -323,7 +323,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, /) -> Tensor:
 
 
 # the activations whose derivative reads y alone, so that the value before them need not be kept
-_FUSIBLE = {
+FUSIBLE = {
     name: (ACTIVATION[name], getattr(elementwise, name)) for name in ("relu", "tanh", "sigmoid")
 }
 
@@ -338,7 +338,7 @@ def _activated_gradient(
     activation: str,
     needs: Sequence[bool],
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    kernel, function = _FUSIBLE[activation]
+    kernel, function = FUSIBLE[activation]
     if not is_grad_enabled():
         return _linear_grad_raw(gy, y, x, weight, kernel, needs)
     g = function.derivative(gy, y, 0.0, 0.0)
@@ -377,11 +377,11 @@ def linear_activated(
     >>> tensorgrad.ops.linear_activated(tensorgrad.ones((1, 3)), w, activation="relu")
     tensor([[0., 0.]])
     """
-    if activation not in _FUSIBLE:
+    if activation not in FUSIBLE:
         raise ArgumentError(
-            f"linear_activated: expected one of {', '.join(_FUSIBLE)}, got {activation!r}"
+            f"linear_activated: expected one of {', '.join(FUSIBLE)}, got {activation!r}"
         )
-    return _linear_raw(x, weight, bias, _FUSIBLE[activation][0])
+    return _linear_raw(x, weight, bias, FUSIBLE[activation][0])
 
 
 Tensor.__rmatmul__ = lambda self, other: matmul(other, self)
