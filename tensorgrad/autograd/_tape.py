@@ -80,6 +80,10 @@ def check_unmodified(storage: Any, node: Node) -> None:
         )
 
 
+# rules that, while nothing is recorded, return new contiguous tensors that they keep no reference to
+makes_new: set[Rule] = set()
+
+
 def backward(
     edges: Sequence[Any],
     gradients: Sequence[Any],
@@ -96,6 +100,7 @@ def backward(
     oldest = min((node.seq for node in wanted), default=0) if wanted else 0
     waiting: dict[Node | Leaf, Any] = {}
     heap: list[tuple[int, Any]] = []  # of what is waiting, by falling sequence number
+    new = False  # whether the gradients are known to be nobody else's
     recording = mode.enabled
     mode.enabled = create_graph
     try:
@@ -111,7 +116,7 @@ def backward(
                             accumulate(edge, gradient)
                         # The first is kept as it is if nobody else can see its memory, else copied,
                         # so that a leaf may add to its gradient in place.
-                        elif (
+                        elif new or (
                             getrefcount(gradient) == _SOLE
                             and getrefcount(gradient._storage) == _SOLE_STORAGE
                             and gradient._storage.__class__ is Storage  # an array's may be in use
@@ -156,6 +161,7 @@ def backward(
                 )
             gradient = gradients = None  # type: ignore[assignment]  # no reference but the rule's
             gradients = rule(gy, node)
+            new = rule in makes_new and not create_graph
             edges = node.edges
             if not retain_graph:
                 node.rule = None

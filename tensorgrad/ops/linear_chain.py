@@ -11,7 +11,7 @@ from typing import Any
 from tensorgrad._native import ACTIVATION, NULL, allocate, fail, ffi, lib
 from tensorgrad._tensor import Tensor, copy_raw, empty_raw
 from tensorgrad.autograd._modes import mode
-from tensorgrad.autograd._tape import Node, backward, check_unmodified, record
+from tensorgrad.autograd._tape import Node, backward, check_unmodified, makes_new, record
 from tensorgrad.dtypes import F64, ITEMSIZES
 from tensorgrad.ops.matrix import FUSIBLE, linear, linear_activated
 
@@ -173,6 +173,7 @@ def _rule(gy: Tensor, node: Node) -> Sequence[Any]:
 
 
 _rule.__name__ = "linear_chain"
+makes_new.add(_rule)
 
 
 def _recorded_gradients(
