@@ -87,37 +87,37 @@ class ParameterTables:
     def __init__(self, parameters: Sequence[Tensor], where: str, hyper: str) -> None:
         self.parameters = tuple(parameters)
         self.where = where
-        self.storages = tuple([p._storage for p in parameters])
-        self.code = parameters[0]._code
-        self.count = len(parameters)
-        self.sizes = ffi.new(_SIZES, [p._size for p in parameters])
-        self.pointers = pointers_of(parameters)
-        self.gradients = ffi.new(_POINTERS, self.count)
+        self.storages = tuple([(p, p._storage) for p in parameters])
+        self.gradients = ffi.new(_POINTERS, len(parameters))
         self.hyper = ffi.new(hyper)
         self.values: tuple[Any, ...] = ()  # what hyper holds
+        self.arguments: tuple[Any, ...] = (
+            parameters[0]._code,
+            len(parameters),
+            ffi.new(_SIZES, [p._size for p in parameters]),
+            pointers_of(parameters),
+            self.gradients,
+        )
 
-    def gather(self) -> list[Tensor] | None:
+    def gather(self) -> tuple[Tensor, ...] | None:
         """Puts the gradients' pointers, NULL where there is none, into `gradients` and notes the
         coming write on their parameters. Returns what must stay alive until after the call: copies
         of strided gradients; or None if a parameter has other memory than the tables say, and then
         nothing may be called."""
         gradients = self.gradients
-        storages = self.storages
         where = self.where
-        copies: list[Tensor] = []
+        copies: tuple[Tensor, ...] = ()
         now = clock()
-        for i, p in enumerate(self.parameters):
-            storage = storages[i]
+        for i, (p, storage) in enumerate(self.storages):
             if p._storage is not storage:
                 return None
             leaf = p._node
-            gradient = None if leaf is None else leaf.grad
-            if gradient is None:
+            if leaf is None or (gradient := leaf.grad) is None:
                 gradients[i] = NULL
             else:
                 if gradient._strides is not None:
                     gradient = copy_raw(gradient)
-                    copies.append(gradient)
+                    copies = (*copies, gradient)
                 gradients[i] = gradient._ptr
                 storage.written = now
                 storage.writer = where
@@ -138,9 +138,13 @@ class SGDTables(ParameterTables):
     ) -> None:
         super().__init__(parameters, "SGD.step", "double[6]")
         self.momenta = momenta
-        self.buffers = NULL if momenta is None else pointers_of(momenta)
         self.started = ffi.new("uint8_t[]", [*started])
         self.waiting = not all(started)  # whether a buffer may start to hold a value
+        self.arguments += (
+            NULL if momenta is None else pointers_of(momenta),
+            self.started,
+            self.hyper,
+        )
 
     def step(self, values: tuple[Any, ...]) -> bool:
         """One step over the parameters that have a gradient.
@@ -156,9 +160,7 @@ class SGDTables(ParameterTables):
         copies = self.gather()
         if copies is None:
             return False
-        status = lib.tg_sgd(
-            self.code, self.count, self.sizes, self.pointers, self.gradients, self.buffers, self.started, self.hyper,
-        )  # fmt: skip
+        status = lib.tg_sgd(*self.arguments)
         if status:
             fail(status, self.where)
         return True
@@ -181,30 +183,31 @@ class AdamTables(ParameterTables):
         super().__init__(parameters, where, "double[7]")
         self.averages = averages
         self.done = done
-        self.means, self.squares, *top = [pointers_of(buffers) for buffers in averages]
-        self.top = top[0] if top else NULL
-        self.steps = ffi.new("float *[]", [n._ptr for n in done])
+        self.amsgrad = len(averages) == 3
         self.waiting = not all(n.item() for n in done)  # whether a parameter may make its first
+        self.arguments += (
+            *map(pointers_of, averages),
+            *([] if self.amsgrad else [NULL]),
+            ffi.new("float *[]", [n._ptr for n in done]),
+            self.hyper,
+        )
 
     def step(self, values: tuple[Any, ...]) -> bool:
         """One step over the parameters that have a gradient.
 
-        values: learning rate, the two betas in a tuple, eps, weight decay, decoupled, maximize,
-        amsgrad, as in tg_adam. Returns False, and the parameters are as before, if the tables do
-        not fit any more: a parameter has other memory, or amsgrad came or went."""
+        values: learning rate, the two betas, eps, weight decay, decoupled, maximize, amsgrad, as in
+        tg_adam. Returns False, and the parameters are as before, if the tables do not fit any more:
+        a parameter has other memory, or amsgrad came or went."""
         if values != self.values:
-            if bool(values[6]) is not (self.top is not NULL):
+            if bool(values[6]) is not self.amsgrad:
                 return False
-            lr, (beta1, beta2), *others = values[:6]
-            self.hyper[0:7] = (lr, beta1, beta2, *others)
-            self.values = (lr, (beta1, beta2), *others, values[6])
+            lr, (beta1, beta2), *others = values
+            self.hyper[0:7] = (lr, beta1, beta2, *others[:4])
+            self.values = (lr, (beta1, beta2), *others)
         copies = self.gather()
         if copies is None:
             return False
-        status = lib.tg_adam(
-            self.code, self.count, self.sizes, self.pointers, self.gradients, self.means, self.squares, self.top,
-            self.steps, self.hyper,
-        )  # fmt: skip
+        status = lib.tg_adam(*self.arguments)
         if status:
             fail(status, self.where)
         return True
