@@ -5,7 +5,8 @@
 
 #include "../kernels/table.h"
 
-enum { ALIGNED = TG_ALIGNMENT, GRAIN = 1 << 14 }; /* elements */
+/* Elements; a row of at most ALONE is not worth a second thread. */
+enum { ALIGNED = TG_ALIGNMENT, GRAIN = 1 << 13, ALONE = 1 << 15 };
 
 typedef struct {
     const tg_optimizer_kernels *kernels;
@@ -38,6 +39,10 @@ static void each_piece(const optimizer_call *call, int64_t first, int64_t last, 
         if (begin < end) fn(call, a, begin, end - begin, sum);
         start += aligned(size);
     }
+}
+
+static void run(int64_t length, tg_range_fn fn, optimizer_call *call) {
+    tg_parallel_for(length, length <= ALONE ? length : GRAIN, fn, call);
 }
 
 /* The length of the row, or a negated status. */
@@ -103,7 +108,7 @@ int tg_sgd(int dtype, int64_t count, const int64_t *sizes, void *const *params, 
         .started = started,
         .hyper = hyper,
     };
-    tg_parallel_for(length, GRAIN, sgd_range, &call);
+    run(length, sgd_range, &call);
     for (int64_t a = 0; momentum && a < count; a++)
         if (grads[a]) started[a] = 1;
     return TG_OK;
@@ -174,7 +179,7 @@ int tg_adam(int dtype, int64_t count, const int64_t *sizes, void *const *params,
         .top = top,
         .steps = steps,
     };
-    tg_parallel_for(length, GRAIN, adam_range, &call);
+    run(length, adam_range, &call);
     return TG_OK;
 }
 
@@ -207,7 +212,7 @@ int tg_multi_sumsq(int dtype, int64_t count, const int64_t *sizes, const void *c
                            .sizes = sizes,
                            .inputs = arrays,
                            .sums = sums};
-    tg_parallel_for(length, GRAIN, sumsq_range, &call);
+    run(length, sumsq_range, &call);
     double sum = 0;
     for (int64_t i = 0; i < pieces; i++) sum += sums[i];
     *total = sum;
@@ -230,6 +235,6 @@ int tg_multi_scale(int dtype, int64_t count, const int64_t *sizes, void *const *
                            .sizes = sizes,
                            .arrays = arrays,
                            .factor = *factor};
-    tg_parallel_for(length, GRAIN, scale_range, &call);
+    run(length, scale_range, &call);
     return TG_OK;
 }
