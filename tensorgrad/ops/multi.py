@@ -18,6 +18,11 @@ _POINTERS = ffi.typeof("void *[]")
 _SIZES = ffi.typeof("int64_t[]")
 
 
+def pointers_of(tensors: Sequence[Tensor]) -> Any:
+    """A table of the tensors' pointers."""
+    return ffi.new(_POINTERS, [t._ptr for t in tensors])
+
+
 def by_dtype(tensors: Sequence[Tensor], where: str) -> list[list[Tensor]]:
     """The tensors in groups of one dtype. Raises DTypeError unless all are float32 or float64."""
     groups: dict[int, list[Tensor]] = {}
@@ -41,9 +46,8 @@ def total_norm_squared(tensors: Sequence[Tensor], where: str = "total_norm_squar
     sums = []
     for group in by_dtype(tensors, where):
         group = [t if t._strides is None else copy_raw(t) for t in group]
-        pointers = ffi.new(_POINTERS, [t._ptr for t in group])
         sizes = ffi.new(_SIZES, [t._size for t in group])
-        status = lib.tg_multi_sumsq(group[0]._code, len(group), sizes, pointers, total)
+        status = lib.tg_multi_sumsq(group[0]._code, len(group), sizes, pointers_of(group), total)
         if status:
             fail(status, where)
         sums.append(total[0])
@@ -64,9 +68,8 @@ def scale_all(tensors: Sequence[Tensor], factor: float, where: str = "scale_all"
     number = ffi.new("double *", factor)
     for group in by_dtype(tensors, where):
         dense = [t if t._strides is None else copy_raw(t) for t in group]
-        pointers = ffi.new(_POINTERS, [t._ptr for t in dense])
         sizes = ffi.new(_SIZES, [t._size for t in dense])
-        status = lib.tg_multi_scale(group[0]._code, len(group), sizes, pointers, number)
+        status = lib.tg_multi_scale(dense[0]._code, len(dense), sizes, pointers_of(dense), number)
         if status:
             fail(status, where)
         now = clock()
@@ -77,12 +80,55 @@ def scale_all(tensors: Sequence[Tensor], factor: float, where: str = "scale_all"
             t._storage.writer = where
 
 
-class SGDTables:
-    """The arguments of the C call that updates `parameters` (one float dtype, contiguous), made
-    once.
+class ParameterTables:
+    """The arguments of a C call over `parameters` (one float dtype, contiguous), made once. Between
+    steps only the gradients' pointers change."""
+
+    def __init__(self, parameters: Sequence[Tensor], where: str, hyper: str) -> None:
+        self.parameters = tuple(parameters)
+        self.where = where
+        self.storages = tuple([(p, p._storage) for p in parameters])
+        self.gradients = ffi.new(_POINTERS, len(parameters))
+        self.hyper = ffi.new(hyper)
+        self.values: tuple[Any, ...] = ()  # what hyper holds
+        self.arguments: tuple[Any, ...] = (
+            parameters[0]._code,
+            len(parameters),
+            ffi.new(_SIZES, [p._size for p in parameters]),
+            pointers_of(parameters),
+            self.gradients,
+        )
+
+    def gather(self) -> tuple[Tensor, ...] | None:
+        """Puts the gradients' pointers, NULL where there is none, into `gradients` and notes the
+        coming write on their parameters. Returns what must stay alive until after the call: copies
+        of strided gradients; or None if a parameter has other memory than the tables say, and then
+        nothing may be called."""
+        gradients = self.gradients
+        where = self.where
+        copies: tuple[Tensor, ...] = ()
+        now = clock()
+        for i, (p, storage) in enumerate(self.storages):
+            if p._storage is not storage:
+                return None
+            leaf = p._node
+            if leaf is None or (gradient := leaf.grad) is None:
+                gradients[i] = NULL
+            else:
+                if gradient._strides is not None:
+                    gradient = copy_raw(gradient)
+                    copies = (*copies, gradient)
+                gradients[i] = gradient._ptr
+                storage.written = now
+                storage.writer = where
+        return copies
+
+
+class SGDTables(ParameterTables):
+    """The tables of stochastic gradient descent.
 
     momenta: a buffer for each parameter, shaped like it, or None without momentum. started: for
-    each buffer whether it holds a value yet. Between steps only the gradients' pointers change."""
+    each buffer whether it holds a value yet; those that do not are zeros."""
 
     def __init__(
         self,
@@ -90,60 +136,81 @@ class SGDTables:
         momenta: Sequence[Tensor] | None,
         started: Sequence[bool],
     ) -> None:
-        self.parameters = tuple(parameters)
+        super().__init__(parameters, "SGD.step", "double[6]")
         self.momenta = momenta
-        self.storages = tuple([p._storage for p in parameters])
-        self.code = parameters[0]._code
-        self.count = len(parameters)
-        self.sizes = ffi.new(_SIZES, [p._size for p in parameters])
-        self.pointers = ffi.new(_POINTERS, [p._ptr for p in parameters])
-        self.gradients = ffi.new(_POINTERS, self.count)
-        self.buffers: Any = NULL
-        if momenta is not None:
-            self.buffers = ffi.new(_POINTERS, [m._ptr for m in momenta])
         self.started = ffi.new("uint8_t[]", [*started])
         self.waiting = not all(started)  # whether a buffer may start to hold a value
-        self.hyper = ffi.new("double[6]")
-        self.values: tuple[float, ...] = ()  # what hyper holds
+        self.arguments += (
+            NULL if momenta is None else pointers_of(momenta),
+            self.started,
+            self.hyper,
+        )
 
+    def step(self, values: tuple[Any, ...]) -> bool:
+        """One step over the parameters that have a gradient.
 
-def sgd_step(tables: SGDTables, values: tuple[float, ...]) -> bool:
-    """One step of stochastic gradient descent over the parameters that have a gradient.
-
-    values: learning rate, momentum, dampening, weight decay, nesterov, maximize, as in tg_sgd.
-    Returns False, and the parameters are as before, if the tables do not fit any more: a parameter
-    has other memory, or momentum came or went."""
-    if values != tables.values:
-        if (values[1] != 0) is not (tables.momenta is not None):
+        values: learning rate, momentum, dampening, weight decay, nesterov, maximize, as in tg_sgd.
+        Returns False, and the parameters are as before, if the tables do not fit any more: a
+        parameter has other memory, or momentum came or went."""
+        if values != self.values:
+            if (values[1] != 0) is not (self.momenta is not None):
+                return False
+            self.hyper[0:6] = values
+            self.values = values
+        copies = self.gather()
+        if copies is None:
             return False
-        tables.hyper[0:6] = values
-        tables.values = values
-    gradients = tables.gradients
-    storages = tables.storages
-    copies = None  # keeps the copies of strided gradients alive until after the call
-    now = clock()
-    for i, p in enumerate(tables.parameters):
-        storage = storages[i]
-        if p._storage is not storage:
+        status = lib.tg_sgd(*self.arguments)
+        if status:
+            fail(status, self.where)
+        return True
+
+
+class AdamTables(ParameterTables):
+    """The tables of Adam and AdamW.
+
+    averages: for each of the running averages (of the gradient, of its square, with amsgrad also
+    the largest of the latter) a buffer for each parameter, shaped like it. done: for each parameter
+    the number of its steps, 0-d float32; what has made none has buffers of zeros."""
+
+    def __init__(
+        self,
+        parameters: Sequence[Tensor],
+        averages: Sequence[Sequence[Tensor]],
+        done: Sequence[Tensor],
+        where: str,
+    ) -> None:
+        super().__init__(parameters, where, "double[7]")
+        self.averages = averages
+        self.done = done
+        self.amsgrad = len(averages) == 3
+        self.waiting = not all(n.item() for n in done)  # whether a parameter may make its first
+        self.arguments += (
+            *map(pointers_of, averages),
+            *([] if self.amsgrad else [NULL]),
+            ffi.new("float *[]", [n._ptr for n in done]),
+            self.hyper,
+        )
+
+    def step(self, values: tuple[Any, ...]) -> bool:
+        """One step over the parameters that have a gradient.
+
+        values: learning rate, the two betas, eps, weight decay, decoupled, maximize, amsgrad, as in
+        tg_adam. Returns False, and the parameters are as before, if the tables do not fit any more:
+        a parameter has other memory, or amsgrad came or went."""
+        if values != self.values:
+            if bool(values[6]) is not self.amsgrad:
+                return False
+            lr, (beta1, beta2), *others = values
+            self.hyper[0:7] = (lr, beta1, beta2, *others[:4])
+            self.values = (lr, (beta1, beta2), *others)
+        copies = self.gather()
+        if copies is None:
             return False
-        leaf = p._node
-        gradient = None if leaf is None else leaf.grad
-        if gradient is None:
-            gradients[i] = NULL
-        else:
-            if gradient._strides is not None:
-                gradient = copy_raw(gradient)
-                copies = [gradient] if copies is None else [*copies, gradient]
-            gradients[i] = gradient._ptr
-            storage.written = now
-            storage.writer = "SGD.step"
-    status = lib.tg_sgd(
-        tables.code, tables.count, tables.sizes, tables.pointers, gradients, tables.buffers, tables.started,
-        tables.hyper,
-    )  # fmt: skip
-    if status:
-        fail(status, "SGD.step")
-    return True
+        status = lib.tg_adam(*self.arguments)
+        if status:
+            fail(status, self.where)
+        return True
 
 
 def drop_gradients(parameters: Sequence[Tensor]) -> None:
@@ -154,4 +221,12 @@ def drop_gradients(parameters: Sequence[Tensor]) -> None:
             leaf.grad = None
 
 
-__all__ = ["SGDTables", "by_dtype", "drop_gradients", "scale_all", "sgd_step", "total_norm_squared"]
+__all__ = [
+    "AdamTables",
+    "ParameterTables",
+    "SGDTables",
+    "by_dtype",
+    "drop_gradients",
+    "scale_all",
+    "total_norm_squared",
+]

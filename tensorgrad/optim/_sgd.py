@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from operator import itemgetter
 from typing import Any
 
 from tensorgrad._tensor import Tensor
-from tensorgrad.autograd import enable_grad
 from tensorgrad.errors import ArgumentError
-from tensorgrad.ops.creation import zeros_like
-from tensorgrad.ops.multi import SGDTables, by_dtype, sgd_step
-from tensorgrad.optim._optimizer import Optimizer
-
-_values = itemgetter("lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize")
+from tensorgrad.ops.multi import SGDTables
+from tensorgrad.optim._fused import FusedOptimizer
 
 
-class SGD(Optimizer):
+class SGD(FusedOptimizer):
     """Stochastic gradient descent with momentum (Sutskever et al. 2013, with PyTorch's
     conventions).
 
@@ -39,6 +35,10 @@ class SGD(Optimizer):
     [0.5, 1.0]
     """
 
+    _values = staticmethod(
+        itemgetter("lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize")
+    )
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -50,7 +50,6 @@ class SGD(Optimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        self._tables: list[tuple[dict[str, Any], list[SGDTables]]] = []  # made at the first step
         defaults = {
             "lr": lr,
             "momentum": momentum,
@@ -72,69 +71,13 @@ class SGD(Optimizer):
                 f"{group['momentum']} and dampening {group['dampening']}"
             )
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        super().add_param_group(param_group)
-        self._tables = []
+    def _new_tables(self, parameters: list[Tensor], group: dict[str, Any]) -> SGDTables:
+        if group["momentum"] == 0:
+            return SGDTables(parameters, None, [True] * len(parameters))
+        started = ["momentum_buffer" in self.state.get(p, {}) for p in parameters]
+        return SGDTables(parameters, self._buffers(parameters, "momentum_buffer"), started)
 
-    add_param_group.__doc__ = Optimizer.add_param_group.__doc__
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict(state_dict)
-        self._tables = []
-
-    load_state_dict.__doc__ = Optimizer.load_state_dict.__doc__
-
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Updates every parameter that has a gradient, in place.
-
-        closure: computes the loss again, and its gradients; its result is returned."""
-        result = None
-        if closure is not None:
-            with enable_grad():
-                result = closure()
-        if not self._tables:
-            for group in self.param_groups:
-                self._tables.append(
-                    (group, self._tables_of(group["params"], group["momentum"] != 0))
-                )
-        fit = True
-        for group, tables_of_group in self._tables:
-            values = _values(group)
-            for tables in tables_of_group:
-                if not sgd_step(tables, values):
-                    fit = False
-                    for made_now in self._tables_of(tables.parameters, values[1] != 0):
-                        sgd_step(made_now, values)
-                        self._note_started(made_now)
-                elif tables.waiting:
-                    self._note_started(tables)
-        if not fit:
-            self._tables = []
-        return result
-
-    def _tables_of(self, params: Sequence[Tensor], momentum: bool) -> list[SGDTables]:
-        made = []
-        for parameters in by_dtype(params, "SGD"):
-            for p in parameters:
-                if not p.is_contiguous():
-                    raise ArgumentError(
-                        f"SGD: expected parameters in contiguous memory, got strides {p.strides} of {p.shape}"
-                    )
-            if momentum:
-                saved = [self.state.get(p, {}).get("momentum_buffer") for p in parameters]
-                momenta = [
-                    zeros_like(p.detach()) if b is None else b.astype(p.dtype)
-                    for p, b in zip(parameters, saved)
-                ]
-                tables = SGDTables(parameters, momenta, [b is not None for b in saved])
-                self._note_started(tables)
-            else:
-                tables = SGDTables(parameters, None, [True] * len(parameters))
-            made.append(tables)
-        return made
-
-    def _note_started(self, tables: SGDTables) -> None:
-        """Puts the buffers that hold a value by now into the state."""
+    def _note_state(self, tables: SGDTables) -> None:
         if tables.momenta is not None:
             for p, momentum_buffer, started in zip(
                 tables.parameters, tables.momenta, tables.started
@@ -142,6 +85,3 @@ class SGD(Optimizer):
                 if started:
                     self.state.setdefault(p, {})["momentum_buffer"] = momentum_buffer
             tables.waiting = not all(tables.started)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_tables": []}
