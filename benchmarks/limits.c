@@ -51,7 +51,7 @@ FMA_LOOP(fma_f32_avx512, AVX512, f32x16)
 FMA_LOOP(fma_f64_avx512, AVX512, f64x8)
 #endif
 
-/* One pass over `n` vectors (n a multiple of 8): c = a, c = a + b, or the sum of a alone. */
+/* One pass over `n` vectors (n a multiple of 8): c = a, c = a + b, c += a, or the sum of a alone. */
 #define STREAM_LOOPS(suffix, target, vec)                                                                       \
     target static void copy_##suffix(int64_t n, const vec *a, vec *c) {                                         \
         for (int64_t i = 0; i < n; i += 8)                                                                      \
@@ -60,6 +60,9 @@ FMA_LOOP(fma_f64_avx512, AVX512, f64x8)
     target static void add_##suffix(int64_t n, const vec *a, const vec *b, vec *c) {                            \
         for (int64_t i = 0; i < n; i += 8)                                                                      \
             _Pragma("GCC unroll 8") for (int k = 0; k < 8; k++) c[i + k] = a[i + k] + b[i + k];                 \
+    }                                                                                                           \
+    target static void update_##suffix(int64_t n, const vec *a, vec *c) {                                       \
+        for (int64_t i = 0; i < n; i++) c[i] += a[i]; \
     }                                                                                                           \
     target static void read_##suffix(int64_t n, const vec *a) {                                                 \
         vec sums[8] = {{0}};                                                                                    \
@@ -84,7 +87,7 @@ AVX2 static void add_past(int64_t n, const f32x8 *a, const f32x8 *b, f32x8 *c) {
 #endif
 
 typedef struct {
-    int kind, isa, past; /* kind: 0 fma f32, 1 fma f64, 2 read, 3 copy, 4 add */
+    int kind, isa, past; /* kind: 0 fma f32, 1 fma f64, 2 read, 3 copy, 4 add, 5 update */
     int64_t count;       /* rounds, or bytes of each array */
     int64_t repeats;
     const char *a, *b;
@@ -93,13 +96,14 @@ typedef struct {
     struct timespec begin, end;
 } job;
 
-static void run(const job *j) {
-    for (int64_t r = 0; r < j->repeats; r++) {
+static void run(const job *j, int64_t repeats) {
+    for (int64_t r = 0; r < repeats; r++) {
         switch (j->kind * 4 + j->isa) {
         case 0: fma_f32_base(j->count); break;
         case 4: fma_f64_base(j->count); break;
         case 8: read_base(j->count / 16, (const f32x4 *)j->a); break;
         case 12: copy_base(j->count / 16, (const f32x4 *)j->a, (f32x4 *)j->c); break;
+        case 20: update_base(j->count / 16, (const f32x4 *)j->a, (f32x4 *)j->c); break;
         case 16: add_base(j->count / 16, (const f32x4 *)j->a, (const f32x4 *)j->b, (f32x4 *)j->c); break;
 #if defined(__x86_64__)
         case 1: fma_f32_avx2(j->count); break;
@@ -108,6 +112,8 @@ static void run(const job *j) {
         case 6: fma_f64_avx512(j->count); break;
         case 9: read_avx2(j->count / 32, (const f32x8 *)j->a); break;
         case 10: read_avx512(j->count / 64, (const f32x16 *)j->a); break;
+        case 21: update_avx2(j->count / 32, (const f32x8 *)j->a, (f32x8 *)j->c); break;
+        case 22: update_avx512(j->count / 64, (const f32x16 *)j->a, (f32x16 *)j->c); break;
         case 13:
         case 14:
             if (j->past)
@@ -134,9 +140,10 @@ static void run(const job *j) {
 
 static void *run_at_once(void *argument) {
     job *j = argument;
+    if (j->a) run(j, 1); /* the data comes as near as it fits */
     pthread_barrier_wait(j->start);
     clock_gettime(CLOCK_MONOTONIC, &j->begin);
-    run(j);
+    run(j, j->repeats);
     clock_gettime(CLOCK_MONOTONIC, &j->end);
     return NULL;
 }
@@ -151,7 +158,7 @@ double limit_run(int kind, int isa, int past, int threads, int64_t repeats, int6
     static job jobs[MOST];
     pthread_t ids[MOST];
     pthread_barrier_t start;
-    if (threads < 1 || threads > MOST || isa < 0 || isa > 2 || kind < 0 || kind > 4) return -1;
+    if (threads < 1 || threads > MOST || isa < 0 || isa > 2 || kind < 0 || kind > 5) return -1;
     if (pthread_barrier_init(&start, NULL, (unsigned)threads) != 0) return -1;
     const int64_t share = kind < 2 ? rounds : bytes / threads / 512 * 512;
     for (int t = 0; t < threads; t++) {

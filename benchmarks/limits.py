@@ -17,9 +17,11 @@ from typing import Any
 
 import numpy as np
 
+import tensorgrad
+
 SOURCE = Path(__file__).with_name("limits.c")
 _ISAS = {"baseline": 0, "avx2": 1, "avx512": 2, "neon": 0}
-_READ, _COPY, _ADD = 2, 3, 4
+_READ, _COPY, _ADD, _UPDATE = 2, 3, 4, 5
 _PAST_CACHES = 16 << 20  # bytes of all arrays from which stores past the caches are tried too
 
 
@@ -43,15 +45,19 @@ class Limits:
 
         return limit
 
-    def stream(self, nbytes: float, reads: int, writes: int) -> Callable[[], float]:
+    def stream(
+        self, nbytes: float, reads: int, writes: int, in_place: bool = False
+    ) -> Callable[[], float]:
         """Seconds of a pass that reads `reads` arrays of `nbytes` and writes one, or none: the best
-        loop we know, in cache where they fit it."""
-        kind = _READ if writes == 0 else _COPY if reads == 1 else _ADD
+        loop we know, in cache where they fit it. in_place: what is written is one of the two
+        read."""
+        kind = _READ if writes == 0 else _COPY if reads == 1 else _UPDATE if in_place else _ADD
         size = max(512 * self.threads, int(nbytes) // (512 * self.threads) * 512 * self.threads)
         # threads do not pay for little; a pass over little is repeated, so that starting costs nothing
         threads = self.threads if size > 1 << 19 else 1
-        repeats = max(1, (1 << 22) // size)
-        past = (False, True) if size * (reads + writes) > _PAST_CACHES and writes else (False,)
+        repeats = max(2, (1 << 24) // size)
+        streamed = size * (reads + writes) > _PAST_CACHES and kind in (_COPY, _ADD)
+        past = (False, True) if streamed else (False,)
         scale = nbytes / size / repeats
         return lambda: min(self._run(kind, int(p), repeats, 0, size, threads) for p in past) * scale
 
@@ -70,9 +76,11 @@ class Limits:
         if (i, nbytes) not in self._arrays:
             if len(self._arrays) > 30:
                 self._arrays.clear()
-            self._arrays[i, nbytes] = np.ones(nbytes // 4 + 16, np.float32)
+            # by our allocator: on huge pages from where it uses them
+            self._arrays[i, nbytes] = tensorgrad.ones(nbytes // 4 + 4096).numpy()
         address = self._arrays[i, nbytes].__array_interface__["data"][0]
-        return self._library.cast(-(-address // 64) * 64)
+        # not at the same place of a page: loads would wait for stores that only look like theirs
+        return self._library.cast(-(-address // 64) * 64 + i * 1088)
 
 
 class _Library:

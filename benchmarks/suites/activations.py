@@ -1,6 +1,6 @@
 """Functions of one tensor, element by element: forward alone, and forward + backward by the tape.
-NumPy's side is written with outputs that exist, and for the backward by hand; functions that NumPy
-does not have (erf) come from SciPy, where that is installed."""
+Everyone's forward makes its own result. NumPy's backward is written by hand in buffers that exist;
+functions that NumPy does not have (erf) come from SciPy, where that is installed."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ def _row_of(setting: Setting, op: Op, size: int, data: np.ndarray) -> Iterator[R
     forward: dict[str, Any] = {"tensorgrad": lambda: function(x)}
     backward: dict[str, Any] = {"tensorgrad": both}
     if op.numpy and op.gradient:
-        forward["numpy"] = lambda: op.numpy(data, y, t)
+        forward["numpy"] = lambda: op.numpy(data, np.empty_like(data), t)
         backward["numpy"] = lambda: (op.numpy(data, y, t), op.gradient(ones, data, y, gx, t))
     if torch:
         of_torch = _torch_function(torch, op.torch)

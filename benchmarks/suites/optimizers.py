@@ -88,8 +88,8 @@ def rows(setting: Setting) -> Iterator[Row]:
                         p.grad = torch.tensor(g)
                     optimizer = getattr(torch.optim, kind)(leaves, **options, **{form: True})
                     contenders[f"torch {form}"] = optimizer.step
-            # an add reads two arrays and writes one: as many of those as there are arrays in all
-            stream = setting.limits and setting.limits.stream(nbytes, 2, 1)
+            # c += a reads two arrays and writes one: as many of those as there are arrays in all
+            stream = setting.limits and setting.limits.stream(nbytes, 2, 1, in_place=True)
             share = (reads + writes) / 3
             for row in setting.row(
                 f"{name}, {list(layers)}",
