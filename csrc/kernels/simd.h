@@ -65,6 +65,7 @@ typedef double vec_unaligned_f64 __attribute__((vector_size(TG_VECTOR_BYTES), ma
 #define v_log1p TG_CAT(v_log1p_, TG_SUFFIX)
 #define v_tanh TG_CAT(v_tanh_, TG_SUFFIX)
 #define v_sigmoid TG_CAT(v_sigmoid_, TG_SUFFIX)
+#define v_silu TG_CAT(v_silu_, TG_SUFFIX)
 #define v_erf TG_CAT(v_erf_, TG_SUFFIX)
 #define v_sin TG_CAT(v_sin_, TG_SUFFIX)
 #define v_cos TG_CAT(v_cos_, TG_SUFFIX)
@@ -96,6 +97,22 @@ typedef double vec_unaligned_f64 __attribute__((vector_size(TG_VECTOR_BYTES), ma
 #endif
 #define TG_MM(op) TG_CAT(TG_MM_(op), TG_PS)
 #define TG_MM_VEC TG_CAT(TG_MM_VEC_, TG_SUFFIX)
+#endif
+
+/* Whether v_fma rounds once. */
+#if (defined(__x86_64__) && TG_VECTOR_BYTES >= 32) || defined(__aarch64__)
+#define TG_HAS_FMA 1
+#else
+#define TG_HAS_FMA 0
+#endif
+
+/* The compiler must take v for a value it knows nothing of. */
+#if defined(__x86_64__)
+#define V_OPAQUE(v) __asm__("" : "+v"(v))
+#elif defined(__aarch64__)
+#define V_OPAQUE(v) __asm__("" : "+w"(v))
+#else
+#define V_OPAQUE(v) (void)(v)
 #endif
 
 #define TG_INLINE static inline __attribute__((always_inline, unused))

@@ -21,7 +21,7 @@
     TG_UNARY_OP(sigmoid, COSTLY, v_sigmoid(x), Y, gy * (y * (v_set(1) - y)))                                                   \
     TG_UNARY_OP(gelu, COSTLY, v_gelu(x), X, gy * v_gelu_slope(x))                                                              \
     TG_UNARY_OP(gelu_tanh, COSTLY, v_gelu_tanh(x), X, gy * v_gelu_tanh_slope(x))                                               \
-    TG_UNARY_OP(silu, COSTLY, x * v_sigmoid(x), X, gy * v_silu_slope(x))                                                       \
+    TG_UNARY_OP(silu, COSTLY, v_silu(x), X, gy * v_silu_slope(x))                                                       \
     TG_UNARY_OP(softplus, COSTLY, v_max(x, v_set(0)) + v_log1p(v_exp(-v_abs(x))), X, gy * v_sigmoid(x))                        \
     TG_UNARY_OP(exp, COSTLY, v_exp(x), Y, gy * y)                                                                              \
     TG_UNARY_OP(expm1, COSTLY, v_expm1(x), Y, gy * (y + v_set(1)))                                                             \

@@ -45,8 +45,8 @@ TG_INLINE vec FN(scale_by_power)(vec p, vec k) {
 #endif
 }
 
-/* expm1(r) for r in [-ln2/2, ln2/2] */
-TG_INLINE vec FN(expm1_core)(vec r) {
+/* expm1(r) - r for r in [-ln2/2, ln2/2] */
+TG_INLINE vec FN(expm1_tail)(vec r) {
 #if TG_BITS == 32
     static const real c[] = {0.49999997f, 0.16666539f, 0.0416672342f, 0.00836718176f, 0.0013881484f};
 #else
@@ -62,8 +62,9 @@ TG_INLINE vec FN(expm1_core)(vec r) {
                              2.5110110532221797e-08,
                              2.0875305283244987e-09};
 #endif
-    return r + r * r * v_polynomial(r, c);
+    return r * r * v_polynomial(r, c);
 }
+TG_INLINE vec FN(expm1_core)(vec r) { return r + FN(expm1_tail)(r); }
 
 /* exp(x) = 2^k (1 + e) with |x - k ln 2| <= ln2/2: returns e and k. */
 TG_INLINE vec FN(exp_parts)(vec x, vec *k) {
@@ -96,13 +97,15 @@ TG_INLINE vec v_expm1(vec x) {
     return v_copysign(y, x); /* -0 gives -0 */
 }
 
-/* expm1(2|x|) / (expm1(2|x|) + 2) with the sign of x */
+/* t / (t + 2) with the sign of x, t = expm1(2|x|) = 2^k e + (2^k - 1); what e lost when it was rounded comes back. */
 TG_INLINE vec v_tanh(vec x) {
-    vec k;
-    const vec limit = v_set(TG_REAL_PICK(10, 20)), doubled = v_abs(x) + v_abs(x); /* tanh(limit) rounds to 1 */
-    const vec e = FN(exp_parts)(v_clamp(doubled, v_set(0), limit + limit), &k);
+    const vec limit = v_set(TG_REAL_PICK(20, 40)), magic = v_set(INTEGER_MAGIC); /* tanh(limit / 2) rounds to 1 */
+    const vec doubled = v_clamp(v_abs(x) + v_abs(x), v_set(0), limit);
+    const vec k = (doubled * v_set(0x1.71547652b82fep+0) + magic) - magic;
+    const vec r = (doubled - k * v_set(LN2_HIGH)) - k * v_set(LN2_LOW);
+    const vec e = FN(expm1_core)(r), lost = FN(expm1_tail)(r) - (e - r);
     const vec power = FN(scale_by_power)(v_set(1), k);
-    const vec t = power * e + (power - v_set(1));
+    const vec t = (power * e + (power - v_set(1))) + power * lost;
     return v_copysign(t / (t + v_set(2)), x);
 }
 
@@ -110,6 +113,17 @@ TG_INLINE vec v_tanh(vec x) {
 TG_INLINE vec v_sigmoid(vec x) {
     const vec z = v_exp(-v_abs(x));
     return v_select(x < v_set(0), z, v_set(1)) / (v_set(1) + z);
+}
+
+/* x / (1 + exp(-x)); the power of two of exp(x) comes last, since alone it would be subnormal where the result is not */
+TG_INLINE vec v_silu(vec x) {
+    vec k;
+    const vec low = v_set(TG_REAL_PICK(-120, -800)); /* below, the result is zero */
+    const vec e = FN(exp_parts)(v_clamp(-v_abs(x), low, v_set(0)), &k);
+    const vec down = v_set(1) + FN(scale_by_power)(v_set(1) + e, k);
+    const vec cut = v_clamp(x, low, v_set(INFINITY));
+    const vec y = v_select(x < v_set(0), v_fma(cut, e, cut), x) / down;
+    return v_select(x < v_set(0), FN(scale_by_power)(y, k), y);
 }
 
 /* ---- logarithms ------------------------------------------------------------------------------------------------- */
@@ -185,6 +199,7 @@ TG_INLINE vec v_log1p(vec x) {
 }
 
 #include "vmath_more.h"
+#include "vmath_pow.h"
 
 #undef TG_REAL_PICK
 #undef MANTISSA_BITS
