@@ -189,6 +189,7 @@ TG_INLINE vec v_log1p(vec x) {
 
 #include "vmath_more.h"
 #include "vmath_gates.h"
+#include "vmath_pow.h"
 
 #undef TG_REAL_PICK
 #undef MANTISSA_BITS

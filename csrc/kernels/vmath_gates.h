@@ -57,7 +57,8 @@ TG_INLINE FN(gate) FN(gate_of)(vec x, vec low) {
     return g;
 }
 
-/* sigmoid(x + low) times factor, which is at least -GATE_LIMIT */
+/* sigmoid(x + low) times factor, which is at least -GATE_LIMIT and has the sign of x. The product is kept in two parts over the
+ * division, whose divisor's rounding is made good after it. */
 TG_INLINE vec FN(gated)(vec factor, vec x, vec low) {
     vec k, rest, product_low;
     const ivec negative = x < v_set(0);
@@ -65,15 +66,20 @@ TG_INLINE vec FN(gated)(vec factor, vec x, vec low) {
     const vec m = FN(exp_split)(-a, v_select(negative, low, -low), &k, &rest), z = FN(scale_by_power)(m, k);
     const vec sum = v_set(1) + z, lost = z - (sum - v_set(1));
     const vec product = FN(two_product)(factor, v_select(negative, m, v_set(1)), &product_low), q = product / sum;
-    /* 1 - z/2 stands for 1 / (1 + z) and 2 - m for 1 / m: near enough for corrections */
-    const vec inverse = v_set(1) - v_set(0.5) * z;
-    const vec tail = v_select(negative, q * (rest * (v_set(2) - m)) + product_low * inverse, v_set(0));
-    const vec y = q + (tail - q * (lost * inverse));
-    return v_select((x > v_set(GATE_LIMIT)) | (factor == v_set(0)), factor, FN(scale_by_power)(y, v_select(negative, k, v_set(0))));
+    const vec inverse = v_set(1) - v_set(0.5) * z; /* 1 / (1 + z), near enough for a correction */
+    const vec held = v_clamp(q, v_set(-GATE_LIMIT), v_set(GATE_LIMIT)); /* so that infinity stays what it is */
+    const vec y = q + (v_select(negative, product_low, v_set(0)) - held * lost) * inverse;
+    return v_copysign(FN(scale_by_power)(y, v_select(negative, k, v_set(0))), factor);
 }
 
 /* 1 / (1 + exp(-x)), through exp(-|x|), which cannot overflow */
-TG_INLINE vec v_sigmoid(vec x) { return FN(gated)(v_set(1), x, v_set(0)); }
+TG_INLINE vec v_sigmoid(vec x) {
+    vec k, rest;
+    const vec a = v_clamp(v_abs(x), v_set(0), v_set(GATE_LIMIT));
+    const vec m = FN(exp_split)(-a, v_set(0), &k, &rest), z = FN(scale_by_power)(m, k);
+    const vec sum = v_set(1) + z, q = v_select(x < v_set(0), z, v_set(1)) / sum;
+    return q - q * (z - (sum - v_set(1))) * (v_set(1) - v_set(0.5) * z); /* the rounding of sum made good, as in gated */
+}
 
 /* x sigmoid(x); -0 at minus infinity */
 TG_INLINE vec v_silu(vec x) { return FN(gated)(v_clamp(x, v_set(-GATE_LIMIT), v_set(INFINITY)), x, v_set(0)); }

@@ -1,4 +1,4 @@
-/* vmath_more.h: erf, the trigonometric functions and pow; part of vmath.h, which has the conventions. */
+/* vmath_more.h: erf and the trigonometric functions; part of vmath.h, which has the conventions. */
 
 /* ---- error function --------------------------------------------------------------------------------------------- */
 
@@ -109,10 +109,3 @@ TG_INLINE vec v_tan(vec x) {
     return v_any(v_abs(x) >= v_set(ANGLE_LIMIT)) ? FN(large_angles)(y, x, tan) : y;
 }
 #undef ANGLE_LIMIT
-
-/* ---- power ------------------------------------------------------------------------------------------------------ */
-
-static __attribute__((noinline, unused)) vec v_pow(vec a, vec b) {
-    for (int i = 0; i < (int)LANES; i++) a[i] = (real)pow((double)a[i], (double)b[i]);
-    return a;
-}
