@@ -4,6 +4,7 @@
  * that steps otherwise (a transposed one) is first brought into a tile of that form, a few lines at a time, in cache.
  */
 #include "../kernels/table.h"
+#include "streaming.h"
 
 enum {
     CHEAP_GRAIN = 1 << 15,
@@ -25,7 +26,8 @@ typedef struct {
 typedef struct {
     int op, dtype;
     operand operands[OPERANDS];
-    char *y; /* contiguous */
+    char *y;       /* contiguous */
+    int streaming; /* the result goes to memory past the caches */
     int64_t ndim;
     const int64_t *shape; /* (ndim) */
     int64_t columns;      /* the last dimension */
@@ -39,13 +41,33 @@ typedef struct {
 } line_operand;
 
 /* n elements of the result from operands that step by 0 or 1 */
-static void apply(const binary_call *c, int64_t n, const line_operand *o, int64_t y) {
+static void apply_to(const binary_call *c, int64_t n, const line_operand *o, char *out) {
     const tg_binary_kernels *kernels = tg_active->binary[c->dtype];
-    char *out = c->y + y * c->operands[1].itemsize;
     if (o[0].data)
         kernels->where(n, (const uint8_t *)o[0].data, o[0].step, o[1].data, o[1].step, o[2].data, o[2].step, out);
     else
         kernels->op[c->op](n, o[1].data, o[1].step, o[2].data, o[2].step, out);
+}
+
+static void apply(const binary_call *c, int64_t n, const line_operand *o, int64_t y) {
+    const int64_t itemsize = c->operands[1].itemsize;
+    char *out = c->y + y * itemsize;
+    if (!c->streaming) {
+        apply_to(c, n, o, out);
+        return;
+    }
+    _Alignas(TG_ALIGNMENT) char block[TG_STREAM_BLOCK * sizeof(double)];
+    line_operand part[OPERANDS] = {o[0], o[1], o[2]};
+    for (int64_t i = 0, count; i < n; i += count, out += count * itemsize) {
+        /* a line may begin anywhere: its first part ends where a block of the result does */
+        count = TG_STREAM_BLOCK - (y + i) % TG_STREAM_BLOCK;
+        if (count > n - i) count = n - i;
+        const int aligned = (uintptr_t)out % TG_ALIGNMENT == 0;
+        apply_to(c, count, part, aligned ? block : out);
+        if (aligned) tg_active->move[c->dtype]->stream(count, block, out);
+        for (int k = 0; k < OPERANDS; k++)
+            if (part[k].data) part[k].data += count * part[k].step * c->operands[k].itemsize;
+    }
 }
 
 static void contiguous_range(void *ctx, int64_t begin, int64_t end) {
@@ -54,6 +76,7 @@ static void contiguous_range(void *ctx, int64_t begin, int64_t end) {
     for (int k = 0; k < OPERANDS; k++)
         if (c->operands[k].data) o[k] = (line_operand){c->operands[k].data + begin * c->operands[k].itemsize, 1};
     apply(c, end - begin, o, begin);
+    if (c->streaming) tg_stream_fence();
 }
 
 /* Elements [begin, end) of the result, every operand stepping by 0 or 1 along the last dimension. */
@@ -86,6 +109,7 @@ static void line_range(void *ctx, int64_t begin, int64_t end) {
             index[d] = 0;
         }
     }
+    if (c->streaming) tg_stream_fence();
 }
 
 /* tile[r, j] = src[r * row_step + j * column_step]. tile: (rows, TILE_COLUMNS), of which `columns` are filled */
@@ -157,10 +181,13 @@ static void tile_range(void *ctx, int64_t begin, int64_t end) {
                 if (o[k].data) o[k].data += row_step[k] * c->operands[k].itemsize;
         }
     }
+    if (c->streaming) tg_stream_fence();
 }
 
 /* Splits the call, whose result has n elements. */
 static void run(binary_call *c, int64_t n) {
+    c->streaming = tg_streams(n * c->operands[1].itemsize, c->y) && c->y != c->operands[1].data &&
+                   c->y != c->operands[2].data;
     const int64_t grain = c->operands[0].data ? CHEAP_GRAIN : grain_of[c->op];
     if (c->ndim == 0) {
         tg_parallel_for(n, grain, contiguous_range, c);

@@ -1,11 +1,12 @@
 /* Entry points of the unary family: check the arguments, split the work, call the active table. */
 #include "../kernels/table.h"
+#include "streaming.h"
 
 /* Elements below which a second thread costs more than it brings. */
 enum { CHEAP_GRAIN = 1 << 15, COSTLY_GRAIN = 1 << 12 };
 
 #define TG_UNARY_GRAIN(name, cost, ...) TG_##cost == TG_CHEAP ? CHEAP_GRAIN : COSTLY_GRAIN,
-static const int64_t forward_grain[] = {TG_UNARY_OPS(TG_UNARY_GRAIN)};
+static const int64_t grain_of[] = {TG_UNARY_OPS(TG_UNARY_GRAIN)};
 
 typedef struct {
     tg_unary_fn forward;
@@ -15,18 +16,37 @@ typedef struct {
     char *out;      /* (n) */
     size_t itemsize;
     double p0, p1;
+    const tg_move_kernels *streaming; /* not NULL: the result goes to memory past the caches */
 } unary_call;
 
-static void forward_range(void *ctx, int64_t begin, int64_t end) {
-    const unary_call *c = ctx;
+static void apply(const unary_call *c, int64_t n, int64_t begin, void *out) {
     const size_t offset = (size_t)begin * c->itemsize;
-    c->forward(end - begin, c->s + offset, c->out + offset, c->p0, c->p1);
+    if (c->forward)
+        c->forward(n, c->s + offset, out, c->p0, c->p1);
+    else
+        c->gradient(n, c->gy + offset, c->s + offset, out, c->p0, c->p1);
 }
 
-static void gradient_range(void *ctx, int64_t begin, int64_t end) {
+static void unary_range(void *ctx, int64_t begin, int64_t end) {
     const unary_call *c = ctx;
-    const size_t offset = (size_t)begin * c->itemsize;
-    c->gradient(end - begin, c->gy + offset, c->s + offset, c->out + offset, c->p0, c->p1);
+    if (!c->streaming) {
+        apply(c, end - begin, begin, c->out + (size_t)begin * c->itemsize);
+        return;
+    }
+    _Alignas(TG_ALIGNMENT) char block[TG_STREAM_BLOCK * sizeof(double)];
+    for (int64_t n; begin < end; begin += n) {
+        n = end - begin < TG_STREAM_BLOCK ? end - begin : TG_STREAM_BLOCK;
+        apply(c, n, begin, block);
+        c->streaming->stream(n, block, c->out + (size_t)begin * c->itemsize);
+    }
+    tg_stream_fence();
+}
+
+static void run(unary_call *c, int op, int dtype, int64_t n) {
+    c->itemsize = tg_itemsize(dtype);
+    if (tg_streams(n * (int64_t)c->itemsize, c->out) && c->out != c->s && c->out != c->gy)
+        c->streaming = tg_active->move[dtype];
+    tg_parallel_for(n, grain_of[op], unary_range, c);
 }
 
 int tg_unary(int op, int dtype, int64_t n, const void *x, void *y, double p0, double p1) {
@@ -35,8 +55,8 @@ int tg_unary(int op, int dtype, int64_t n, const void *x, void *y, double p0, do
     if (n == 0) return TG_OK;
     if (!x || !y) return TG_BAD_ARGUMENT;
     const tg_unary_fn kernel = tg_active->unary[dtype]->forward[op];
-    unary_call call = {.forward = kernel, .s = x, .out = y, .itemsize = tg_itemsize(dtype), .p0 = p0, .p1 = p1};
-    tg_parallel_for(n, forward_grain[op], forward_range, &call);
+    unary_call call = {.forward = kernel, .s = x, .out = y, .p0 = p0, .p1 = p1};
+    run(&call, op, dtype, n);
     return TG_OK;
 }
 
@@ -46,8 +66,7 @@ int tg_unary_grad(int op, int dtype, int64_t n, const void *gy, const void *s, v
     if (n == 0) return TG_OK;
     if (!gy || !s || !gx) return TG_BAD_ARGUMENT;
     const tg_unary_grad_fn kernel = tg_active->unary[dtype]->gradient[op];
-    unary_call call = {
-        .gradient = kernel, .gy = gy, .s = s, .out = gx, .itemsize = tg_itemsize(dtype), .p0 = p0, .p1 = p1};
-    tg_parallel_for(n, forward_grain[op], gradient_range, &call);
+    unary_call call = {.gradient = kernel, .gy = gy, .s = s, .out = gx, .p0 = p0, .p1 = p1};
+    run(&call, op, dtype, n);
     return TG_OK;
 }

@@ -9,6 +9,8 @@ typedef struct {
     /* dst[c * dst_stride + r] = src[r * src_stride + c]. src: (rows, cols), dst: (cols, rows) */
     void (*transpose)(int64_t rows, int64_t cols, const void *src, int64_t src_stride, void *dst, int64_t dst_stride);
     void (*accumulate)(int64_t n, const void *x, void *y); /* y[i] += x[i]. x, y: (n) */
+    /* dst[i] = src[i], written past the caches; dst is TG_ALIGNMENT-aligned. src, dst: (n) */
+    void (*stream)(int64_t n, const void *src, void *dst);
 } tg_move_kernels;
 
 #endif

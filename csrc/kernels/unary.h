@@ -2,36 +2,10 @@
 
 /* The functions that only the op table uses. */
 #define v_sign FN(v_sign)
-#define v_gelu FN(v_gelu)
-#define v_gelu_slope FN(v_gelu_slope)
-#define v_gelu_tanh FN(v_gelu_tanh)
-#define v_gelu_tanh_slope FN(v_gelu_tanh_slope)
-#define v_silu_slope FN(v_silu_slope)
 #define v_power_grad FN(v_power_grad)
 
 /* -1, 0, 1; NaN for NaN */
 TG_INLINE vec v_sign(vec x) { return v_select(x > v_set(0), v_set(1), v_select(x < v_set(0), v_set(-1), x)); }
-
-TG_INLINE vec v_gelu(vec x) { return v_set(0.5) * x * (v_set(1) + v_erf(x * v_set(0.7071067811865476))); }
-/* Phi(x) + x phi(x) */
-TG_INLINE vec v_gelu_slope(vec x) {
-    const vec cdf = v_set(0.5) * (v_set(1) + v_erf(x * v_set(0.7071067811865476)));
-    return cdf + x * v_set(0.3989422804014327) * v_exp(v_set(-0.5) * x * x);
-}
-
-/* 0.5 x (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3) (Hendrycks and Gimpel 2016) */
-TG_INLINE vec v_gelu_tanh(vec x) {
-    return x * v_sigmoid(v_set(1.5957691216057308) * x * (v_set(1) + v_set(0.044715) * (x * x)));
-}
-TG_INLINE vec v_gelu_tanh_slope(vec x) {
-    const vec x2 = x * x, s = v_sigmoid(v_set(1.5957691216057308) * x * (v_set(1) + v_set(0.044715) * x2));
-    return s + x * s * (v_set(1) - s) * v_set(1.5957691216057308) * (v_set(1) + v_set(3 * 0.044715) * x2);
-}
-
-TG_INLINE vec v_silu_slope(vec x) {
-    const vec s = v_sigmoid(x);
-    return s * (v_set(1) + x * (v_set(1) - s));
-}
 
 /* gy p x^(p-1); zero where p is zero, whatever x is */
 TG_INLINE vec v_power_grad(vec gy, vec x, vec p) {
@@ -77,9 +51,4 @@ static const tg_unary_kernels FN(unary_kernels) = {{TG_UNARY_OPS(TG_UNARY_FORWAR
 #undef TG_SAVED_X
 #undef TG_SAVED_Y
 #undef v_sign
-#undef v_gelu
-#undef v_gelu_slope
-#undef v_gelu_tanh
-#undef v_gelu_tanh_slope
-#undef v_silu_slope
 #undef v_power_grad

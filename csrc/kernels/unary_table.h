@@ -21,7 +21,7 @@
     TG_UNARY_OP(sigmoid, COSTLY, v_sigmoid(x), Y, gy * (y * (v_set(1) - y)))                                                   \
     TG_UNARY_OP(gelu, COSTLY, v_gelu(x), X, gy * v_gelu_slope(x))                                                              \
     TG_UNARY_OP(gelu_tanh, COSTLY, v_gelu_tanh(x), X, gy * v_gelu_tanh_slope(x))                                               \
-    TG_UNARY_OP(silu, COSTLY, v_silu(x), X, gy * v_silu_slope(x))                                                       \
+    TG_UNARY_OP(silu, COSTLY, v_silu(x), X, gy * v_silu_slope(x))                                                              \
     TG_UNARY_OP(softplus, COSTLY, v_max(x, v_set(0)) + v_log1p(v_exp(-v_abs(x))), X, gy * v_sigmoid(x))                        \
     TG_UNARY_OP(exp, COSTLY, v_exp(x), Y, gy * y)                                                                              \
     TG_UNARY_OP(expm1, COSTLY, v_expm1(x), Y, gy * (y + v_set(1)))                                                             \
@@ -43,7 +43,7 @@
     TG_UNARY_OP(sin, COSTLY, v_sin(x), X, gy * v_cos(x))                                                                       \
     TG_UNARY_OP(cos, COSTLY, v_cos(x), X, -gy * v_sin(x))                                                                      \
     TG_UNARY_OP(tan, COSTLY, v_tan(x), Y, gy * (v_set(1) + y * y))                                                             \
-    TG_UNARY_OP(erf, COSTLY, v_erf(x), X, gy * v_set(1.1283791670955126) * v_exp(-x * x))                                      \
+    TG_UNARY_OP(erf, COSTLY, v_erf(x), X, gy * v_erf_slope(x))                                                                 \
     TG_UNARY_OP(power, COSTLY, v_pow(x, p0), X, v_power_grad(gy, x, p0))                                                       \
     TG_UNARY_OP(scale, CHEAP, p0 * x + p1, X, p0 * gy)                                                                         \
     TG_UNARY_OP(fill, CHEAP, p0, X, v_set(0))

@@ -15,6 +15,8 @@
 /* ln 2 and log10 2 in two parts, the first so short that its product with an exponent is exact */
 #define LN2_HIGH TG_REAL_PICK(0x1.62e4p-1, 0x1.62e42fefa38p-1)
 #define LN2_LOW TG_REAL_PICK(0x1.7f7d1cf79abcap-20, 0x1.ef35793c7673p-45)
+#define LOG10_E TG_REAL_PICK(0x1.bcb7b20000000p-2, 0x1.bcb7b1526e50ep-2)
+#define LOG10_E_REST TG_REAL_PICK(-0x1.5b235e39ab2a9p-27, 0x1.95355baaafad3p-57)
 #define LOG10_2_HIGH TG_REAL_PICK(0x1.3442p-2, 0x1.34413509f78p-2)
 #define LOG10_2_LOW TG_REAL_PICK(-0x1.95ec10c0219dcp-19, 0x1.fef311f12b358p-46)
 
@@ -97,33 +99,23 @@ TG_INLINE vec v_expm1(vec x) {
     return v_copysign(y, x); /* -0 gives -0 */
 }
 
-/* t / (t + 2) with the sign of x, t = expm1(2|x|) = 2^k e + (2^k - 1); what e lost when it was rounded comes back. */
+/* x + x^3 P(x^2) near zero; from there 1 - 2 / (exp(2|x|) + 1) with the sign of x */
 TG_INLINE vec v_tanh(vec x) {
-    const vec limit = v_set(TG_REAL_PICK(20, 40)), magic = v_set(INTEGER_MAGIC); /* tanh(limit / 2) rounds to 1 */
-    const vec doubled = v_clamp(v_abs(x) + v_abs(x), v_set(0), limit);
-    const vec k = (doubled * v_set(0x1.71547652b82fep+0) + magic) - magic;
-    const vec r = (doubled - k * v_set(LN2_HIGH)) - k * v_set(LN2_LOW);
-    const vec e = FN(expm1_core)(r), lost = FN(expm1_tail)(r) - (e - r);
-    const vec power = FN(scale_by_power)(v_set(1), k);
-    const vec t = (power * e + (power - v_set(1))) + power * lost;
-    return v_copysign(t / (t + v_set(2)), x);
-}
-
-/* 1 / (1 + exp(-x)), through exp(-|x|), which cannot overflow */
-TG_INLINE vec v_sigmoid(vec x) {
-    const vec z = v_exp(-v_abs(x));
-    return v_select(x < v_set(0), z, v_set(1)) / (v_set(1) + z);
-}
-
-/* x / (1 + exp(-x)); the power of two of exp(x) comes last, since alone it would be subnormal where the result is not */
-TG_INLINE vec v_silu(vec x) {
+#if TG_BITS == 32
+    static const real c[] = {-3.3333334e-01f, 1.3333309e-01f, -5.3960487e-02f,
+                             2.1779114e-02f,  -8.378016e-03f, 2.3321453e-03f};
+#else
+    static const real c[] = {-0.33333333333333326,   0.13333333333328753,    -0.053968253963354355,
+                             0.02186948833111761,    -0.008863231115030682,  0.00359207234078515,
+                             -0.0014553936305847204, 0.0005877655490511628,  -0.00023154597190158216,
+                             8.059632646928314e-05,  -1.7792071986281213e-05};
+#endif
     vec k;
-    const vec low = v_set(TG_REAL_PICK(-120, -800)); /* below, the result is zero */
-    const vec e = FN(exp_parts)(v_clamp(-v_abs(x), low, v_set(0)), &k);
-    const vec down = v_set(1) + FN(scale_by_power)(v_set(1) + e, k);
-    const vec cut = v_clamp(x, low, v_set(INFINITY));
-    const vec y = v_select(x < v_set(0), v_fma(cut, e, cut), x) / down;
-    return v_select(x < v_set(0), FN(scale_by_power)(y, k), y);
+    const vec a = v_abs(x), square = x * x, limit = v_set(TG_REAL_PICK(10, 20)); /* tanh(limit) rounds to 1 */
+    const vec near_zero = x + x * square * v_polynomial(square, c);
+    const vec e = FN(exp_parts)(v_clamp(a + a, v_set(0), limit + limit), &k);
+    const vec far = v_set(1) - v_set(2) / (FN(scale_by_power)(v_set(1) + e, k) + v_set(1));
+    return v_copysign(v_select(square < v_set(0.375), near_zero, far), x); /* -0 gives -0 */
 }
 
 /* ---- logarithms ------------------------------------------------------------------------------------------------- */
@@ -179,7 +171,9 @@ TG_INLINE vec v_log2(vec x) {
 TG_INLINE vec v_log10(vec x) {
     vec k;
     const vec f = FN(log_parts)(x, &k) - v_set(1);
-    const vec low = (f + FN(log_tail)(f)) * v_set(0.4342944819032518) + k * v_set(LOG10_2_LOW);
+    const vec tail = FN(log_tail)(f), sum = f + tail, rest = (f - sum) + tail;
+    const vec low =
+        sum * v_set(LOG10_E) + (sum * v_set(LOG10_E_REST) + (rest * v_set(LOG10_E) + k * v_set(LOG10_2_LOW)));
     return FN(log_edges)(x, k * v_set(LOG10_2_HIGH) + low);
 }
 
@@ -199,6 +193,7 @@ TG_INLINE vec v_log1p(vec x) {
 }
 
 #include "vmath_more.h"
+#include "vmath_gates.h"
 #include "vmath_pow.h"
 
 #undef TG_REAL_PICK
@@ -207,5 +202,7 @@ TG_INLINE vec v_log1p(vec x) {
 #undef INTEGER_MAGIC
 #undef LN2_HIGH
 #undef LN2_LOW
+#undef LOG10_E
+#undef LOG10_E_REST
 #undef LOG10_2_HIGH
 #undef LOG10_2_LOW

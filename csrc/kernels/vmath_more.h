@@ -33,24 +33,20 @@ TG_INLINE vec v_erf(vec x) {
 
 /* ---- sine, cosine, tangent -------------------------------------------------------------------------------------- */
 
-/* x = k pi/2 + r + *low, |r| <= pi/4, *low what r lost when it was rounded: returns r and an integer with k in its low bits.
- * pi/2 is cut into parts so short that k times each but the last is exact while |x| < ANGLE_LIMIT. */
+/* x = k pi/2 + r + low, |r| <= pi/4: returns r, low and an integer with k in its low bits. pi/2 is cut into parts so short that k times
+ * each is exact while |x| < ANGLE_LIMIT. */
 #define ANGLE_LIMIT TG_REAL_PICK(12800, 1600000)
 TG_INLINE vec FN(reduce_angle)(vec x, ivec *quadrant, vec *low) {
     const vec magic = v_set(INTEGER_MAGIC), shifted = x * v_set(0x1.45f306dc9c883p-1) + magic, k = shifted - magic;
     *quadrant = (ivec)shifted;
     vec r = x - k * v_set(TG_REAL_PICK(0x1.92p+0, 0x1.921fb544p+0));
     r = r - k * v_set(TG_REAL_PICK(0x1.fb4p-12, 0x1.0b4611a6p-34));
-    r = r - k * v_set(TG_REAL_PICK(0x1.444p-24, 0x1.3198a2ep-69));
-    vec rest = k * v_set(TG_REAL_PICK(0x1.68c234c4c6629p-39, 0x1.b839a252049c1p-104));
-    V_OPAQUE(rest);
-    const vec sum = r - rest;
-    *low = (r - sum) - rest;
-    return sum;
+    const vec third = k * v_set(TG_REAL_PICK(0x1.444p-24, 0x1.3198a2ep-69)), rounded = r - third;
+    *low = ((r - rounded) - third) - k * v_set(TG_REAL_PICK(0x1.68c234c4c6629p-39, 0x1.b839a252049c1p-104));
+    return rounded;
 }
 
-/* sin(r + low), cos(r + low) without their largest terms, which are r and 1 - r^2 / 2 */
-TG_INLINE vec FN(sin_tail)(vec r, vec low) {
+TG_INLINE vec FN(sin_core)(vec r, vec low) {
 #if TG_BITS == 32
     static const real c[] = {-0.166666672f, 0.00833332911f, -0.000198392328f, 2.71736667e-06f};
 #else
@@ -59,21 +55,18 @@ TG_INLINE vec FN(sin_tail)(vec r, vec low) {
                              -7.577162802169121e-13};
 #endif
     const vec square = r * r;
-    return r * square * v_polynomial(square, c) + low;
+    return r + (r * square * v_polynomial(square, c) + low);
 }
 
-TG_INLINE vec FN(cos_tail)(vec r, vec low) {
+TG_INLINE vec FN(cos_core)(vec r, vec low) {
 #if TG_BITS == 32
     static const real c[] = {0.0416666456f, -0.00138872524f, 2.44257626e-05f};
 #else
     static const real c[] = {0.04166666666666658,     -0.0013888888888871375, 2.480158728778261e-05,
                              -2.7557313865424865e-07, 2.087565755340435e-09,  -1.1356265542392138e-11};
 #endif
-    vec square = r * r;
-    V_OPAQUE(square);
-    const vec half = v_set(0.5) * square, near = v_set(1) - half;
-    /* (1 - near) - half is what near lost */
-    return ((v_set(1) - near) - half) + (square * square * v_polynomial(square, c) - r * low);
+    const vec square = r * r, half = v_set(0.5) * square, first = v_set(1) - half, rest = (v_set(1) - first) - half;
+    return first + (square * square * v_polynomial(square, c) + (rest - r * low));
 }
 
 /* y, but the C library's function where |x| is too large for the reduction above: rare lanes, one by one. */
@@ -89,9 +82,7 @@ TG_INLINE vec FN(sin_turned)(vec x, int turns) {
     vec low;
     const vec r = FN(reduce_angle)(x, &quadrant, &low);
     quadrant += turns;
-    const ivec odd = (quadrant & 1) != 0;
-    const vec y =
-        v_select(odd, v_set(1) - v_set(0.5) * (r * r), r) + v_select(odd, FN(cos_tail)(r, low), FN(sin_tail)(r, low));
+    const vec y = v_select((quadrant & 1) != 0, FN(cos_core)(r, low), FN(sin_core)(r, low));
     return (vec)((ivec)y ^ (ivec)((uvec)(quadrant & 2) << (TG_BITS - 2)));
 }
 
@@ -104,15 +95,22 @@ TG_INLINE vec v_cos(vec x) {
     return v_any(v_abs(x) >= v_set(ANGLE_LIMIT)) ? FN(large_angles)(y, x, cos) : y;
 }
 TG_INLINE vec v_tan(vec x) {
+#if TG_BITS == 32
+    static const real c[] = {3.3333334e-01f, 1.333323e-01f,  5.3994633e-02f, 2.1619806e-02f,
+                             9.9667795e-03f, 1.1779252e-03f, 3.8475264e-03f};
+#else
+    static const real c[] = {0.3333333333333333,    0.13333333333332995,     0.05396825396866199,
+                             0.021869488516784684,  0.008863236010166257,    0.003592120888637032,
+                             0.0014559035556562746, 0.0005895706978530122,   0.00024124685313849385,
+                             8.992505029646971e-05, 5.571140447481663e-05,   -1.1187522484568983e-05,
+                             3.667594176780907e-05, -1.8401609275740878e-05, 8.50411009662315e-06};
+#endif
     ivec quadrant;
     vec low;
-    const vec r = FN(reduce_angle)(x, &quadrant, &low), near = v_set(1) - v_set(0.5) * (r * r);
-    const vec s_tail = FN(sin_tail)(r, low), c_tail = FN(cos_tail)(r, low), s = r + s_tail, c = near + c_tail;
-    const vec s_low = s_tail - (s - r), c_low = c_tail - (c - near);
-    const ivec odd = (quadrant & 1) != 0;
-    const vec below = v_select(odd, s, c), quotient = v_select(odd, -c, s) / below;
-    const vec lost = v_select(odd, -c_low, s_low) - quotient * v_select(odd, s_low, c_low);
-    const vec y = v_select(x == v_set(0), x, quotient + lost / below);
+    const vec r = FN(reduce_angle)(x, &quadrant, &low), square = r * r;
+    const vec tail = r * square * v_polynomial(square, c) + low * (v_set(1) + square), t = r + tail;
+    const vec inverse = v_set(-1) / t, lost = tail - (t - r); /* -1 / (t + lost) = inverse + lost / t^2 */
+    const vec y = v_select(x == v_set(0), x, v_select((quadrant & 1) != 0, inverse + lost * (inverse * inverse), t));
     return v_any(v_abs(x) >= v_set(ANGLE_LIMIT)) ? FN(large_angles)(y, x, tan) : y;
 }
 #undef ANGLE_LIMIT

@@ -9,21 +9,6 @@ TG_INLINE vec FN(fast_two_sum)(vec a, vec b, vec *rest) {
     return sum;
 }
 
-/* a * b exactly as the rounded product and the rest (Dekker 1971 where there is no fused multiply-add: then to within a unit of
- * the rest's last place). */
-TG_INLINE vec FN(two_product)(vec a, vec b, vec *rest) {
-    vec product = a * b;
-    V_OPAQUE(product); /* else it may be fused into a later sum, which would then not be the one the rest belongs to */
-#if TG_HAS_FMA
-    *rest = v_fma(a, b, -product);
-#else
-    const ivec upper = (ivec){0} - ((integer)1 << (TG_BITS == 32 ? 12 : 27));
-    const vec ah = (vec)((ivec)a & upper), al = a - ah, bh = (vec)((ivec)b & upper), bl = b - bh;
-    *rest = ((ah * bh - product) + (ah * bl + al * bh)) + al * bl;
-#endif
-    return product;
-}
-
 /* log(x) for 0 < x < inf as the returned part and *low: with s = (m - 1) / (m + 1), 2 s + 2/3 s^3 in two parts each, and from s^5 on
  * in one, which is 2^-12 of the whole. */
 TG_INLINE vec FN(log_two_parts)(vec x, vec *low) {

@@ -1,0 +1,24 @@
+/* streaming.h: results too large for the caches are made block by block in the first cache and written past the others, which
+ * saves reading the lines that are about to be overwritten. */
+#ifndef TG_STREAMING_H
+#define TG_STREAMING_H
+
+#include "../core/core.h"
+
+enum {
+    TG_STREAM_BLOCK = 1024,     /* elements */
+    TG_STREAM_BYTES = 32 << 20, /* measured: below, ordinary stores are as fast, and leave the result where the next call reads it */
+};
+
+static inline int tg_streams(int64_t bytes, const void *out) {
+    return bytes >= TG_STREAM_BYTES && (uintptr_t)out % TG_ALIGNMENT == 0;
+}
+
+/* After the last of a range's streamed blocks: orders them before whatever tells other threads of them. */
+static inline void tg_stream_fence(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_sfence();
+#endif
+}
+
+#endif
