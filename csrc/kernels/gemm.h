@@ -9,8 +9,10 @@
 #include "gemm_vector.h"
 
 #define gemm_product FN(gemm_product)
+#define gemm_place FN(gemm_place)
+#define gemm_plan FN(gemm_plan)
 
-#define GEMM_STEPS 320       /* longest block of k: a panel of 3 vectors then about fills a first-level cache */
+#define GEMM_STEPS 512       /* longest block of k: c is read and written once for each */
 #define GEMM_BLOCK (1 << 20) /* bytes of a's block: half of a second-level cache */
 #define GEMM_KEEP 4          /* row tiles from which a copy of the panel of b pays */
 
@@ -44,35 +46,112 @@ static int FN(copies_rows)(const gemm_product *p) {
     return p->n >= 16 * LANES && p->m >= 128;
 }
 
-/* One panel of columns for one block of rows and of k: a at the block's first row and step, b at the panel's first element. */
-static void FN(multiply_panel)(const gemm_product *p, int64_t rows, int64_t steps, int vectors, const real *a,
-                               int64_t a_row, int64_t a_step, const real *b, real *c, const gemm_finish *finish,
-                               real *panel) {
-    const int64_t width = vectors * LANES, most = GEMM_MAX_ROWS(vectors), tiles = FN(gemm_divide_up)(rows, most);
-    int64_t b_step = p->ldb;
-    real *packed = NULL;
-    if (p->b_transposed || finish->columns < width) {
-        if (p->b_transposed)
-            FN(pack_transposed)(steps, finish->columns, b, p->ldb, panel, width);
-        else
-            FN(pack_cut)(steps, finish->columns, b, p->ldb, panel, width);
-        b = panel;
-        b_step = width;
-    } else if (tiles >= GEMM_KEEP) {
-        packed = panel;
-    }
-    /* With a panel to make, full tiles come first; else the rows are dealt out evenly. */
-    for (int64_t i = 0, left = tiles; i < rows; left--) {
-        const int64_t count = packed || rows - i >= most * left ? most : FN(gemm_divide_up)(rows - i, left);
-        FN(gemm_tiles)[vectors][count](steps, a, a_row, a_step, b, b_step, packed, c, p->ldc, finish);
-        if (packed) {
-            b = packed;
-            b_step = width;
-            packed = NULL;
+/* A panel of columns for a block of rows and of k: where the loops stand. */
+typedef struct {
+    int64_t k, steps, i, rows, j, columns;
+    int vectors;
+} gemm_place;
+
+typedef struct {
+    int64_t most_steps, most_rows; /* of a block */
+    int64_t block_step;            /* between rows of the copy of a's block */
+    real *block;                   /* (most_rows, most_steps), or NULL: a is read where it lies */
+    int64_t copied;                /* rows of the block that are there */
+} gemm_plan;
+
+static void FN(set_panel)(const gemm_product *p, int64_t j, gemm_place *place) {
+    place->j = j;
+    place->vectors = FN(gemm_panel)(p->n - j);
+    place->columns = p->n - j < place->vectors * LANES ? p->n - j : place->vectors * LANES;
+}
+
+/* Moves on by one panel; 0 past the end. */
+static int FN(advance)(const gemm_product *p, gemm_plan *plan, gemm_place *place) {
+    int64_t j = place->j + place->columns;
+    if (j >= p->n) {
+        j = 0;
+        place->i += place->rows;
+        if (place->i >= p->m) {
+            place->i = 0;
+            place->k += place->steps;
+            if (place->k >= p->k) return 0;
+            place->steps = p->k - place->k < plan->most_steps ? p->k - place->k : plan->most_steps;
         }
+        place->rows = p->m - place->i < plan->most_rows ? p->m - place->i : plan->most_rows;
+    }
+    FN(set_panel)(p, j, place);
+    return 1;
+}
+
+/* Whether the panel of b is copied: where it cannot be read as it lies, or many tiles read it. */
+static int FN(packs_panel)(const gemm_product *p, const gemm_place *place) {
+    return p->b_transposed || place->columns < place->vectors * LANES ||
+           place->rows > (GEMM_KEEP - 1) * GEMM_MAX_ROWS(place->vectors);
+}
+
+static const real *FN(panel_at)(const gemm_product *p, const gemm_place *place, int64_t step) {
+    return p->b_transposed ? p->b + place->j * p->ldb + place->k + step : p->b + (place->k + step) * p->ldb + place->j;
+}
+
+static const real *FN(rows_at)(const gemm_product *p, const gemm_place *place, int64_t row) {
+    return p->a + (place->i + row) * p->a_row + place->k * p->a_step;
+}
+
+/* Steps begin..end of a panel. panel: (steps, vectors * LANES) */
+static void FN(pack_panel)(const gemm_product *p, const gemm_place *place, int64_t begin, int64_t end, real *panel) {
+    const int64_t width = place->vectors * LANES;
+    if (p->b_transposed)
+        FN(pack_transposed)(end - begin, place->columns, FN(panel_at)(p, place, begin), p->ldb, panel + begin * width,
+                            width);
+    else
+        FN(pack_cut)(end - begin, place->columns, FN(panel_at)(p, place, begin), p->ldb, panel + begin * width, width);
+}
+
+/* How many rows of a's block are copied at a time: those of a tile, or whole cache lines of a transposed a. */
+static int64_t FN(copy_group)(const gemm_product *p, int64_t most) { return p->a_step == 1 ? most : 3 * LANES; }
+
+/* The next rows of a's block. */
+static void FN(copy_rows)(const gemm_product *p, const gemm_place *place, int64_t group, gemm_plan *plan) {
+    const int64_t rows = place->rows - plan->copied < group ? place->rows - plan->copied : group;
+    const real *from = FN(rows_at)(p, place, plan->copied);
+    real *to = plan->block + plan->copied * plan->block_step;
+    if (p->a_step == 1)
+        for (int64_t r = 0; r < rows; r++)
+            memcpy(to + r * plan->block_step, from + r * p->a_row, (size_t)place->steps * sizeof(real));
+    else
+        FN(pack_transposed)(rows, place->steps, from, p->a_step, to, plan->block_step);
+    plan->copied += rows;
+}
+
+/* One panel. While its tiles run, the next one is packed, a slice with each tile; a's rows are copied before their first use. */
+static void FN(multiply_panel)(const gemm_product *p, gemm_plan *plan, const gemm_place *place, const real *panel,
+                               const gemm_place *next, real *next_panel) {
+    const int64_t most = GEMM_MAX_ROWS(place->vectors), tiles = FN(gemm_divide_up)(place->rows, most);
+    const int last = place->k + place->steps >= p->k;
+    const gemm_finish finish = {p->add || place->k > 0, last && p->relu, last && p->bias ? p->bias + place->j : NULL,
+                                place->columns};
+    const real *b = panel ? panel : FN(panel_at)(p, place, 0);
+    const int64_t b_step = panel ? place->vectors * LANES : p->ldb;
+    const int64_t share = next ? FN(gemm_divide_up)(FN(gemm_divide_up)(next->steps, tiles), 16) * 16 : 0;
+    const gemm_tile_fn *kernels = FN(gemm_tiles)[place->vectors];
+    int64_t packed = 0;
+    for (int64_t i = 0, left = tiles; i < place->rows; left--) {
+        /* the rows are dealt out evenly: many tiles one row short rather than one with few */
+        const int64_t count = place->rows - i >= most * left ? most : FN(gemm_divide_up)(place->rows - i, left);
+        if (plan->block)
+            while (plan->copied < i + count) FN(copy_rows)(p, place, FN(copy_group)(p, most), plan);
+        const real *a = plan->block ? plan->block + i * plan->block_step : FN(rows_at)(p, place, i);
+        const int64_t slice = !next ? 0 : packed + share < next->steps ? share : next->steps - packed;
+        gemm_copy copy = {.rows = 0};
+        if (slice && !p->b_transposed && next->vectors == place->vectors && next->columns == place->vectors * LANES)
+            copy =
+                (gemm_copy){FN(panel_at)(p, next, packed), p->ldb, slice, next_panel + packed * place->vectors * LANES};
+        const int64_t left_over = slice - copy.rows;
+        kernels[count](place->steps, a, plan->block ? plan->block_step : p->a_row, plan->block ? 1 : p->a_step, b,
+                       b_step, p->c + (place->i + i) * p->ldc + place->j, p->ldc, &finish, copy.rows ? &copy : NULL);
+        packed += slice;
+        if (copy.rows + left_over) FN(pack_panel)(p, next, packed - copy.rows - left_over, packed, next_panel);
         i += count;
-        a += count * a_row;
-        c += count * p->ldc;
     }
 }
 
@@ -85,54 +164,43 @@ static void FN(activate_rows)(const gemm_product *p, int64_t rows, real *c) {
 
 static int FN(multiply)(const gemm_product *p) {
     const int64_t blocks = p->k > GEMM_STEPS ? FN(gemm_divide_up)(p->k, GEMM_STEPS) : 1;
-    const int64_t most_steps =
-        FN(gemm_divide_up)(FN(gemm_divide_up)(p->k, blocks), 8) * 8; /* of k alone: it sets the order */
-    const int copies = FN(copies_rows)(p);
-    int64_t most_rows = p->m;
-    real *panel = NULL, *block = NULL;
-    const int64_t padded = most_steps + LANES; /* rows of the copy do not fall on the same cache set */
+    gemm_plan plan = {.most_rows = p->m};
+    plan.most_steps = FN(gemm_divide_up)(FN(gemm_divide_up)(p->k, blocks), 8) * 8; /* of k alone: it sets the order */
+    plan.block_step = plan.most_steps + LANES; /* rows of the copy do not fall on the same cache set */
+    const int64_t row_bytes = plan.block_step * (int64_t)sizeof(real);
+    if (p->m > 1 && p->m * row_bytes > GEMM_BLOCK) {
+        plan.most_rows = FN(gemm_divide_up)(p->m, FN(gemm_divide_up)(p->m * row_bytes, GEMM_BLOCK));
+        plan.most_rows = FN(gemm_divide_up)(plan.most_rows, 24) * 24;
+    }
+    const int64_t panel_size = plan.most_steps * GEMM_MAX_VECTORS * LANES;
+    real *panels = NULL;
     if (p->b_transposed || p->n % LANES || p->m > GEMM_KEEP) {
-        panel = tg_scratch(0, (size_t)(most_steps * GEMM_MAX_VECTORS * LANES) * sizeof(real));
-        if (!panel) return TG_NO_MEMORY;
+        panels = tg_scratch(0, (size_t)(2 * panel_size) * sizeof(real));
+        if (!panels) return TG_NO_MEMORY;
     }
-    if (p->m > 1 && most_rows * padded * (int64_t)sizeof(real) > GEMM_BLOCK) {
-        most_rows = GEMM_BLOCK / (padded * (int64_t)sizeof(real));
-        most_rows = FN(gemm_divide_up)(p->m, FN(gemm_divide_up)(p->m, most_rows));
-        most_rows = FN(gemm_divide_up)(most_rows, 24) * 24;
+    if (FN(copies_rows)(p)) {
+        plan.block = tg_scratch(1, (size_t)(plan.most_rows * plan.block_step) * sizeof(real));
+        if (!plan.block) return TG_NO_MEMORY;
     }
-    if (copies) {
-        block = tg_scratch(1, (size_t)(most_rows * padded) * sizeof(real));
-        if (!block) return TG_NO_MEMORY;
-    }
-    for (int64_t block_k = 0; block_k < blocks; block_k++) { /* one even if k is 0: it writes the zeros */
-        const int64_t k = block_k * most_steps;
-        const int64_t steps = p->k - k < most_steps ? p->k - k : most_steps;
-        const int last = block_k == blocks - 1;
-        for (int64_t i = 0; i < p->m; i += most_rows) {
-            const int64_t rows = p->m - i < most_rows ? p->m - i : most_rows;
-            const real *a = p->a + i * p->a_row + k * p->a_step;
-            int64_t a_row = p->a_row, a_step = p->a_step;
-            if (copies) {
-                if (a_step == 1)
-                    for (int64_t r = 0; r < rows; r++)
-                        memcpy(block + r * padded, a + r * a_row, (size_t)steps * sizeof(real));
-                else
-                    FN(pack_transposed)(rows, steps, a, a_step, block, padded);
-                a = block;
-                a_row = padded;
-                a_step = 1;
-            }
-            for (int64_t j = 0; j < p->n;) {
-                const int vectors = FN(gemm_panel)(p->n - j);
-                const int64_t width = vectors * LANES, columns = p->n - j < width ? p->n - j : width;
-                const gemm_finish finish = {p->add || k > 0, last && p->relu, last && p->bias ? p->bias + j : NULL,
-                                            columns};
-                const real *b = p->b_transposed ? p->b + j * p->ldb + k : p->b + k * p->ldb + j;
-                FN(multiply_panel)(p, rows, steps, vectors, a, a_row, a_step, b, p->c + i * p->ldc + j, &finish, panel);
-                j += columns;
-            }
-            if (last && p->activate) FN(activate_rows)(p, rows, p->c + i * p->ldc);
-        }
+    gemm_place place = {.steps = p->k < plan.most_steps ? p->k : plan.most_steps, .rows = plan.most_rows};
+    FN(set_panel)(p, 0, &place);
+    real *panel = panels, *other = panels + panel_size;
+    int packs = FN(packs_panel)(p, &place);
+    if (packs) FN(pack_panel)(p, &place, 0, place.steps, panel);
+    for (int more = 1; more;) { /* one panel even if k is 0: it writes the zeros */
+        gemm_place next = place;
+        more = FN(advance)(p, &plan, &next);
+        const int packs_next = more && FN(packs_panel)(p, &next);
+        FN(multiply_panel)(p, &plan, &place, packs ? panel : NULL, packs_next ? &next : NULL, other);
+        if (next.i != place.i || next.k != place.k) plan.copied = 0;
+        const int block_done = !more || next.i != place.i || next.k != place.k;
+        if (block_done && p->activate && place.k + place.steps >= p->k)
+            FN(activate_rows)(p, place.rows, p->c + place.i * p->ldc);
+        real *const used = panel;
+        panel = other;
+        other = used;
+        packs = packs_next;
+        place = next;
     }
     return TG_OK;
 }

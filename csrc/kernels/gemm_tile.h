@@ -8,6 +8,10 @@
 
 #define gemm_finish FN(gemm_finish)
 #define gemm_tile_fn FN(gemm_tile_fn)
+#define gemm_copy FN(gemm_copy)
+
+#define GEMM_STRIDE 6 /* steps between two copied rows: more at a time would hold up the tile's own loads */
+#define GEMM_AHEAD 6  /* rows between the fetch and the copy, about the time that the third-level cache takes */
 
 /* What becomes of a finished block of sums. */
 typedef struct {
@@ -17,10 +21,17 @@ typedef struct {
     int64_t columns;  /* of the tile that exist: only the last vector may be cut */
 } gemm_finish;
 
+/* Rows of the panel that comes next, of which a full tile copies up to `rows` as it goes. */
+typedef struct {
+    const real *from; /* (rows, vectors * LANES), `step` elements apart */
+    int64_t step, rows;
+    real *to; /* (rows, vectors * LANES), contiguous */
+} gemm_copy;
+
 /* a[i * a_row + k * a_step] is row i at step k, b + k * b_step the row of b: rows x vectors * LANES products are summed over
- * `steps`. packed: (steps, vectors * LANES), receives the rows of b, or NULL. c: (rows, finish->columns) with step ldc. */
+ * `steps`. c: (rows, finish->columns) with step ldc. copy: advanced by what was copied; or NULL */
 typedef void (*gemm_tile_fn)(int64_t steps, const real *a, int64_t a_row, int64_t a_step, const real *b, int64_t b_step,
-                             real *packed, real *c, int64_t ldc, const gemm_finish *finish);
+                             real *c, int64_t ldc, const gemm_finish *finish, gemm_copy *copy);
 
 #if TG_VECTOR_BYTES == 64 || defined(__aarch64__)
 #define GEMM_MAX_VECTORS 4
@@ -63,14 +74,11 @@ typedef void (*gemm_tile_fn)(int64_t steps, const real *a, int64_t a_row, int64_
 #endif
 
 /* One step: sums += column of a times row of b. */
-TG_INLINE void FN(gemm_step)(const int vectors, const int rows, const int keep, const char *a, const int64_t *odd,
-                             const real *b, real *packed, vec *sums) {
+TG_INLINE void FN(gemm_step)(const int vectors, const int rows, const char *a, const int64_t *odd,
+                             const real *b, vec *sums) {
     vec row[GEMM_MAX_VECTORS];
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors; v++) {
-        row[v] = v_load(b + v * LANES);
-        if (keep) v_store(packed + v * LANES, row[v]);
-    }
+    for (int v = 0; v < vectors; v++) row[v] = v_load(b + v * LANES);
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++) {
         /* i is an odd multiple shifted left, which an address can express */
@@ -137,8 +145,8 @@ TG_INLINE void FN(gemm_store)(const int vectors, const int rows, vec *sums, real
 }
 
 TG_INLINE void FN(gemm_tile)(const int vectors, const int rows, int64_t steps, const real *a, int64_t a_row,
-                             int64_t a_step, const real *b, int64_t b_step, real *packed, real *c, int64_t ldc,
-                             const gemm_finish *finish) {
+                             int64_t a_step, const real *b, int64_t b_step, real *c, int64_t ldc,
+                             const gemm_finish *finish, gemm_copy *copy) {
     vec sums[GEMM_MAX_VECTORS * 14];
     int64_t odd[7];
     const char *at = (const char *)a;
@@ -150,21 +158,37 @@ TG_INLINE void FN(gemm_tile)(const int vectors, const int rows, int64_t steps, c
 #pragma GCC unroll 32
     for (int i = 0; i < rows * vectors; i++) sums[i] = (vec){0};
     const int64_t a_bytes = a_step * (int64_t)sizeof(real);
-    if (rows == GEMM_MAX_ROWS(vectors) && packed) {
-        for (int64_t k = 0; k < steps; k++, at += a_bytes, b += b_step, packed += vectors * LANES)
-            FN(gemm_step)(vectors, rows, 1, at, odd, b, packed, sums);
-    } else {
-        for (int64_t k = 0; k < steps; k++, at += a_bytes, b += b_step)
-            FN(gemm_step)(vectors, rows, 0, at, odd, b, NULL, sums);
+    int64_t k = 0;
+    if (rows == GEMM_MAX_ROWS(vectors) && copy) {
+        const real *from = copy->from, *const end = from + copy->rows * copy->step;
+        real *to = copy->to;
+        for (; k + GEMM_STRIDE <= steps && from != end; k += GEMM_STRIDE) {
+            const real *soon = from + GEMM_AHEAD * copy->step;
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++) {
+                /* past the second level: rows 4 KiB apart would drive all else out of the few sets that they share */
+                if (v * TG_VECTOR_BYTES % 64 == 0) __builtin_prefetch(soon + v * LANES, 0, 3);
+                v_store(to + v * LANES, v_load(from + v * LANES));
+            }
+            from += copy->step;
+            to += vectors * LANES;
+#pragma GCC unroll 8
+            for (int s = 0; s < GEMM_STRIDE; s++, at += a_bytes, b += b_step)
+                FN(gemm_step)(vectors, rows, at, odd, b, sums);
+        }
+        copy->rows -= (to - copy->to) / (vectors * LANES);
+        copy->from = from;
+        copy->to = to;
     }
+    for (; k < steps; k++, at += a_bytes, b += b_step) FN(gemm_step)(vectors, rows, at, odd, b, sums);
     FN(gemm_store)(vectors, rows, sums, c, ldc, finish);
 }
 
-#define TG_DEFINE_TILE(vectors, rows)                                                                               \
-    static void FN(gemm_tile_##vectors##_##rows)(int64_t steps, const real *a, int64_t a_row, int64_t a_step,       \
-                                                 const real *b, int64_t b_step, real *packed, real *c, int64_t ldc, \
-                                                 const gemm_finish *finish) {                                       \
-        FN(gemm_tile)(vectors, rows, steps, a, a_row, a_step, b, b_step, packed, c, ldc, finish);                   \
+#define TG_DEFINE_TILE(vectors, rows)                                                                         \
+    static void FN(gemm_tile_##vectors##_##rows)(int64_t steps, const real *a, int64_t a_row, int64_t a_step, \
+                                                 const real *b, int64_t b_step, real *c, int64_t ldc,         \
+                                                 const gemm_finish *finish, gemm_copy *copy) {        \
+        FN(gemm_tile)(vectors, rows, steps, a, a_row, a_step, b, b_step, c, ldc, finish, copy);              \
     }
 GEMM_TILES(TG_DEFINE_TILE)
 
