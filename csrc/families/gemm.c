@@ -5,7 +5,8 @@
 
 enum {
     GEMM_FLAGS = TG_TRANS_A | TG_TRANS_B | TG_ACCUMULATE,
-    GEMM_GRAIN = 1 << 16 /* multiply-adds for each thread at least: less costs more than it brings */
+    GEMM_GRAIN = 1 << 16, /* multiply-adds for each thread at least: less costs more than it brings */
+    DOT_STEPS = 64        /* from so long a k on, dot products of few rows cost less than turning an operand round */
 };
 
 /* ---- arguments -------------------------------------------------------------------------------------------------- */
@@ -52,7 +53,10 @@ typedef struct {
 
 static tg_gemm_fn choose(int dtype, const tg_gemm_problem *p) {
     const tg_gemm_kernels *kernels = tg_active->gemm[dtype];
-    return p->m == 1 ? kernels->row : p->n == 1 ? kernels->column : kernels->multiply;
+    if (p->m == 1) return kernels->row;
+    if (p->n == 1) return kernels->column;
+    const int only_b_turned = (p->flags & (TG_TRANS_A | TG_TRANS_B)) == TG_TRANS_B;
+    return only_b_turned && p->m <= kernels->dot_rows && p->k >= DOT_STEPS ? kernels->dots : kernels->multiply;
 }
 
 /* Where part i of `parts` begins in 0..n, in whole units. */
