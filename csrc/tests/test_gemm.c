@@ -227,6 +227,7 @@ void test_gemm(void) {
                 check_batch(dtype, flags, 5, 7, 9, &random);
                 check_batch(dtype, flags, 1, 40, 9, &random);
                 check_batch(dtype, flags, 40, 1, 9, &random);
+                check_batch(dtype, flags, 16, 16, 16, &random);
                 check_batch(dtype, flags, 65, 70, 80, &random);
             }
     }
