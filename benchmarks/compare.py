@@ -54,7 +54,9 @@ def changes(
         if before is None or after is None or before[0] != after[0] or ": control" in name:
             continue
         change = after[1] / before[1]
-        verdict = "slower" if log(change) > threshold else "faster" if -log(change) > threshold else ""
+        verdict = (
+            "slower" if log(change) > threshold else "faster" if -log(change) > threshold else ""
+        )
         found.append((name, change, verdict))
     return sorted(found, key=lambda item: -item[1])
 
@@ -71,7 +73,9 @@ def main(arguments: list[str] | None = None) -> int:
     measured = noise(old, new)
     threshold = max(3 * measured, log(1 + LEAST))
     found = changes(old, new, threshold)
-    print(f"noise {measured:.1%}; a change counts from {threshold:.1%} on; {len(found)} rows compared")
+    print(
+        f"noise {measured:.1%}; a change counts from {threshold:.1%} on; {len(found)} rows compared"
+    )
     for name, change, verdict in found:
         if verdict or options.all:
             print(f"{verdict or 'the same':9} {change:6.2f} x  {name}")

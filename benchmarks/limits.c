@@ -32,15 +32,15 @@ typedef double f64x8 __attribute__((vector_size(64), may_alias));
 enum { CHAINS = 12 }; /* independent accumulators: more than latency times ports, and they fit 16 registers */
 
 /* rounds x CHAINS multiply-adds of one vector each */
-#define FMA_LOOP(name, target, vec)                                                  \
-    target static void name(int64_t rounds) {                                        \
-        vec sums[CHAINS] = {{0}}, x = {0}, y = {0};                                        \
-        PIN(x);                                                                      \
-        PIN(y);                                                                      \
-        for (int64_t r = 0; r < rounds; r++) {                                       \
+#define FMA_LOOP(name, target, vec)                                                     \
+    target static void name(int64_t rounds) {                                           \
+        vec sums[CHAINS] = {{0}}, x = {0}, y = {0};                                     \
+        PIN(x);                                                                         \
+        PIN(y);                                                                         \
+        for (int64_t r = 0; r < rounds; r++) {                                          \
             _Pragma("GCC unroll 12") for (int i = 0; i < CHAINS; i++) sums[i] += x * y; \
-            _Pragma("GCC unroll 12") for (int i = 0; i < CHAINS; i++) PIN(sums[i]);  \
-        }                                                                            \
+            _Pragma("GCC unroll 12") for (int i = 0; i < CHAINS; i++) PIN(sums[i]);     \
+        }                                                                               \
     }
 FMA_LOOP(fma_f32_base, BASELINE, f32x4)
 FMA_LOOP(fma_f64_base, BASELINE, f64x2)
@@ -52,23 +52,21 @@ FMA_LOOP(fma_f64_avx512, AVX512, f64x8)
 #endif
 
 /* One pass over `n` vectors (n a multiple of 8): c = a, c = a + b, c += a, or the sum of a alone. */
-#define STREAM_LOOPS(suffix, target, vec)                                                                       \
-    target static void copy_##suffix(int64_t n, const vec *a, vec *c) {                                         \
-        for (int64_t i = 0; i < n; i += 8)                                                                      \
-            _Pragma("GCC unroll 8") for (int k = 0; k < 8; k++) c[i + k] = a[i + k];                            \
-    }                                                                                                           \
-    target static void add_##suffix(int64_t n, const vec *a, const vec *b, vec *c) {                            \
-        for (int64_t i = 0; i < n; i += 8)                                                                      \
-            _Pragma("GCC unroll 8") for (int k = 0; k < 8; k++) c[i + k] = a[i + k] + b[i + k];                 \
-    }                                                                                                           \
-    target static void update_##suffix(int64_t n, const vec *a, vec *c) {                                       \
-        for (int64_t i = 0; i < n; i++) c[i] += a[i]; \
-    }                                                                                                           \
-    target static void read_##suffix(int64_t n, const vec *a) {                                                 \
-        vec sums[8] = {{0}};                                                                                    \
-        for (int64_t i = 0; i < n; i += 8)                                                                      \
-            _Pragma("GCC unroll 8") for (int k = 0; k < 8; k++) sums[k] += a[i + k];                            \
-        _Pragma("GCC unroll 8") for (int k = 0; k < 8; k++) PIN(sums[k]);                                       \
+#define STREAM_LOOPS(suffix, target, vec)                                                                           \
+    target static void copy_##suffix(int64_t n, const vec *a, vec *c) {                                             \
+        for (int64_t i = 0; i < n; i += 8) _Pragma("GCC unroll 8") for (int k = 0; k < 8; k++) c[i + k] = a[i + k]; \
+    }                                                                                                               \
+    target static void add_##suffix(int64_t n, const vec *a, const vec *b, vec *c) {                                \
+        for (int64_t i = 0; i < n; i += 8)                                                                          \
+            _Pragma("GCC unroll 8") for (int k = 0; k < 8; k++) c[i + k] = a[i + k] + b[i + k];                     \
+    }                                                                                                               \
+    target static void update_##suffix(int64_t n, const vec *a, vec *c) {                                           \
+        for (int64_t i = 0; i < n; i++) c[i] += a[i];                                                               \
+    }                                                                                                               \
+    target static void read_##suffix(int64_t n, const vec *a) {                                                     \
+        vec sums[8] = {{0}};                                                                                        \
+        for (int64_t i = 0; i < n; i += 8) _Pragma("GCC unroll 8") for (int k = 0; k < 8; k++) sums[k] += a[i + k]; \
+        _Pragma("GCC unroll 8") for (int k = 0; k < 8; k++) PIN(sums[k]);                                           \
     }
 STREAM_LOOPS(base, BASELINE, f32x4)
 #if defined(__x86_64__)
@@ -152,8 +150,8 @@ static double seconds(struct timespec t) { return (double)t.tv_sec + 1e-9 * (dou
 
 /* a, b, c: (bytes), aligned to 64, or NULL where the kind does not use them; each thread takes an equal part of them, and `rounds`
  * whole. -1 if a thread cannot be had. */
-double limit_run(int kind, int isa, int past, int threads, int64_t repeats, int64_t rounds, int64_t bytes, const char *a,
-                 const char *b, char *c) {
+double limit_run(int kind, int isa, int past, int threads, int64_t repeats, int64_t rounds, int64_t bytes,
+                 const char *a, const char *b, char *c) {
     enum { MOST = 256 };
     static job jobs[MOST];
     pthread_t ids[MOST];
@@ -163,9 +161,17 @@ double limit_run(int kind, int isa, int past, int threads, int64_t repeats, int6
     const int64_t share = kind < 2 ? rounds : bytes / threads / 512 * 512;
     for (int t = 0; t < threads; t++) {
         const int64_t from = kind < 2 ? 0 : t * share;
-        jobs[t] = (job){.kind = kind, .isa = isa, .past = past, .count = share, .repeats = repeats, .a = a ? a + from : a,
-                        .b = b ? b + from : b, .c = c ? c + from : c, .start = &start};
-        if (t > 0 && pthread_create(&ids[t], NULL, run_at_once, &jobs[t]) != 0) exit(1); /* the others would wait for ever */
+        jobs[t] = (job){.kind = kind,
+                        .isa = isa,
+                        .past = past,
+                        .count = share,
+                        .repeats = repeats,
+                        .a = a ? a + from : a,
+                        .b = b ? b + from : b,
+                        .c = c ? c + from : c,
+                        .start = &start};
+        if (t > 0 && pthread_create(&ids[t], NULL, run_at_once, &jobs[t]) != 0)
+            exit(1); /* the others would wait for ever */
     }
     run_at_once(&jobs[0]);
     double begin = seconds(jobs[0].begin), end = seconds(jobs[0].end);

@@ -118,7 +118,17 @@ def build(isa: str, threads: int) -> Limits | None:
     folder = tempfile.mkdtemp(prefix="limits-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = str(Path(folder, "limits.so"))
-    command = [compiler, "-O3", "-std=gnu11", "-fPIC", "-shared", "-pthread", str(SOURCE), "-o", path]
+    command = [
+        compiler,
+        "-O3",
+        "-std=gnu11",
+        "-fPIC",
+        "-shared",
+        "-pthread",
+        str(SOURCE),
+        "-o",
+        path,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         print(f"the machine's limits are not measured: {done.stderr.strip().splitlines()[-1:]}")

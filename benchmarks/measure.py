@@ -35,13 +35,13 @@ class Row:
 
     def ratio(self, peer: str) -> float | None:
         """How many times as long the peer took (above 1: tensorgrad is faster)."""
-        if peer not in self.medians or "tensorgrad" not in self.medians:
+        if peer not in self.medians or not self.medians.get("tensorgrad"):
             return None
         return self.medians[peer] / self.medians["tensorgrad"]
 
     def of_limit(self) -> float | None:
         """The part of the machine's limit that tensorgrad reaches."""
-        if self.limit is None or "tensorgrad" not in self.medians:
+        if self.limit is None or not self.medians.get("tensorgrad"):
             return None
         return self.limit / self.medians["tensorgrad"]
 

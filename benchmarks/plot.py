@@ -46,7 +46,9 @@ def _ratios(axes: Any, rows: list[Row]) -> None:
     height = 0.8 / max(len(peers), 1)
     for i, peer in enumerate(peers):
         for y, summary in enumerate(found):
-            ratios = [r for row in rows if row.family == summary["family"] and (r := row.ratio(peer))]
+            ratios = [
+                r for row in rows if row.family == summary["family"] and (r := row.ratio(peer))
+            ]
             middle = mean(ratios)
             if middle is None:
                 continue
@@ -63,7 +65,9 @@ def _ratios(axes: Any, rows: list[Row]) -> None:
             )
             target = getattr(TARGETS.get(summary["family"]), peer, None)
             if target is not None:
-                axes.plot([target] * 2, [at - height / 2, at + height / 2], color="black", linewidth=1.5)
+                axes.plot(
+                    [target] * 2, [at - height / 2, at + height / 2], color="black", linewidth=1.5
+                )
     axes.set_yticks(range(len(found)), [s["family"] for s in found], fontsize=8)
     axes.invert_yaxis()
     axes.set_xscale("log")
@@ -95,7 +99,9 @@ def _roofline(axes: Any, rows: list[Row], setting: Setting) -> None:
     x = np.logspace(-1.5, 3, 100)
     axes.plot(x, np.minimum(peak, bandwidth * x), color="black", linewidth=1)
     axes.annotate(f"{peak:.0f} GFLOP/s", (x[-1], peak), ha="right", va="bottom", fontsize=7)
-    axes.annotate(f"{bandwidth:.0f} GB/s past the caches", (x[0], bandwidth * x[0]), fontsize=7, va="top")
+    axes.annotate(
+        f"{bandwidth:.0f} GB/s past the caches", (x[0], bandwidth * x[0]), fontsize=7, va="top"
+    )
     groups = {
         "gemm": "#4d77cf",
         "batched gemm": "#8fb3ef",

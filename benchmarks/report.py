@@ -59,7 +59,8 @@ def table(title: str, rows: list[Row]) -> str:
     machine's limit."""
     peers = [p for p in PEERS if any(p in row.medians for row in rows)]
     with_limit = any(row.limit is not None for row in rows)
-    header = ["", "tensorgrad µs", *[f"{p} µs" for p in peers]]
+    unit = "" if rows[0].family in ("memory", "threads") else " µs"  # there the rows name their own
+    header = ["", f"tensorgrad{unit}", *[f"{p}{unit}" for p in peers]]
     header += [f"{p} / tensorgrad" for p in peers] + ["limit µs", "of limit"] * with_limit
     lines = []
     for row in rows:
@@ -108,6 +109,7 @@ def save_json(path: str, results: dict[str, list[Row]], context: dict[str, Any])
                 "median_us": r.medians,
                 "min_us": r.minima,
                 "limit_us": r.limit,
+                "judged": r.judged,
                 "flops": r.flops,
                 "bytes": r.nbytes,
             }
@@ -117,3 +119,31 @@ def save_json(path: str, results: dict[str, list[Row]], context: dict[str, Any])
     }
     text = json.dumps({"context": context, "suites": suites}, indent=1)
     Path(path).write_text(text + "\n", encoding="utf-8")
+
+
+def load_json(path: str) -> tuple[dict[str, list[Row]], dict[str, Any]]:
+    """What save_json wrote."""
+    saved = json.loads(Path(path).read_text(encoding="utf-8"))
+    suites = {
+        suite: [
+            Row(
+                r["name"],
+                r["family"],
+                r["median_us"],
+                r["min_us"],
+                r["limit_us"],
+                r["judged"],
+                r["flops"],
+                r["bytes"],
+            )
+            for r in rows
+        ]
+        for suite, rows in saved["suites"].items()
+    }
+    return suites, saved["context"]
+
+
+def caption(context: dict[str, Any]) -> str:
+    """Machine, threads, and the dtype if it is not float32."""
+    text = f"{context['machine']}, {context['threads']} thread{'s' * (context['threads'] > 1)}"
+    return text if context["dtype"] == "float32" else f"{text}, {context['dtype']}"

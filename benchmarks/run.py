@@ -99,9 +99,7 @@ def main() -> None:
         "versions": peers.versions(),
         "limits": report.limits(setting),
     }
-    caption = f"{context['machine']}, {options.threads} thread{'s' * (options.threads > 1)}"
-    if options.dtype != "float32":
-        caption += f", {options.dtype}"
+    caption = report.caption(context)
     print(f"{caption}; " + ", ".join(f"{k} {v}" for k, v in peers.versions().items()))
     print("limits: " + ", ".join(f"{k} {v}" for k, v in context["limits"].items()))
     tensorgrad.show_config()

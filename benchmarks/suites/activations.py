@@ -218,7 +218,12 @@ def _row_of(setting: Setting, op: Op, size: int, data: np.ndarray) -> Iterator[R
     x = tensorgrad.tensor(data)
     leaf = tensorgrad.tensor(data, requires_grad=True)
     gy = tensorgrad.ones(data.shape, dtype=setting.dtype)
-    y, t, gx, ones = np.empty_like(data), np.empty_like(data), np.empty_like(data), np.ones_like(data)
+    y, t, gx, ones = (
+        np.empty_like(data),
+        np.empty_like(data),
+        np.empty_like(data),
+        np.ones_like(data),
+    )
 
     def both() -> None:
         function(leaf).backward(gy)

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 
 import numpy as np
 from measure import Row, Setting
-from suites.mlp import SIZES
 
 import tensorgrad
+from suites.mlp import SIZES
 
-LAYERS = tuple(dict.fromkeys((b, k, n) for b, layers in SIZES for k, n in itertools.pairwise(layers)))
+LAYERS = tuple(
+    dict.fromkeys((b, k, n) for b, layers in SIZES for k, n in itertools.pairwise(layers))
+)
 
 
 def rows(setting: Setting) -> Iterator[Row]:
@@ -45,7 +47,10 @@ def rows(setting: Setting) -> Iterator[Row]:
         linear = tensorgrad.ops.linear_activated
         leaves = [t.detach().requires_grad_() for t in (tx, tw, tb)]
         result = linear(*leaves, activation="relu")
-        forward = {"tensorgrad": lambda: linear(tx, tw, tb, activation="relu"), "numpy": numpy_forward}
+        forward = {
+            "tensorgrad": lambda: linear(tx, tw, tb, activation="relu"),
+            "numpy": numpy_forward,
+        }
         backward = {
             "tensorgrad": lambda: tensorgrad.autograd.grad(result, leaves, tgy, retain_graph=True),
             "numpy": numpy_backward,

@@ -81,7 +81,11 @@ def rows(setting: Setting) -> Iterator[Row]:
         read = limits and limits.stream(nbytes, 1, 0)
         functions: tuple[tuple[str, Any, Any], ...] = (
             ("softmax", lambda t: tensorgrad.softmax(t, 1), lambda t: torch.softmax(t, 1)),
-            ("log_softmax", lambda t: tensorgrad.log_softmax(t, 1), lambda t: torch.log_softmax(t, 1)),
+            (
+                "log_softmax",
+                lambda t: tensorgrad.log_softmax(t, 1),
+                lambda t: torch.log_softmax(t, 1),
+            ),
             (
                 "cross_entropy",
                 lambda t: functional.cross_entropy(t, y),

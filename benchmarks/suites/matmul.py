@@ -17,7 +17,12 @@ SHAPES = (
     (8192, 32, 16),
 )  # fmt: skip
 CUBES = (256, 512, 1024, 2048)
-BATCHES = ((48, (64, 32, 64), "NT"), (48, (64, 32, 64), "NN"), (8, (128, 64, 128), "NN"), (256, (16, 16, 16), "NN"))
+BATCHES = (
+    (48, (64, 32, 64), "NT"),
+    (48, (64, 32, 64), "NN"),
+    (8, (128, 64, 128), "NN"),
+    (256, (16, 16, 16), "NN"),
+)
 
 
 def _products() -> Iterator[tuple[str, str, tuple[int, int, int]]]:
@@ -32,7 +37,9 @@ def _products() -> Iterator[tuple[str, str, tuple[int, int, int]]]:
             yield "", kind, (n, n, n)
 
 
-def _stored(rng: np.random.Generator, shape: tuple[int, ...], transposed: bool, dtype: str) -> np.ndarray:
+def _stored(
+    rng: np.random.Generator, shape: tuple[int, ...], transposed: bool, dtype: str
+) -> np.ndarray:
     """Random numbers of `shape`, stored with the last two axes swapped if `transposed`."""
     if not transposed:
         return rng.standard_normal(shape).astype(dtype)

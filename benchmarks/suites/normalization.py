@@ -96,7 +96,9 @@ def rows(setting: Setting) -> Iterator[Row]:
                 ptensors = [torch.tensor(a) for a in arrays]
                 pleaves = [torch.tensor(a, requires_grad=True) for a in arrays]
 
-                def torch_both(theirs: Any = theirs, leaves: Any = pleaves, gy: Any = pones) -> None:
+                def torch_both(
+                    theirs: Any = theirs, leaves: Any = pleaves, gy: Any = pones
+                ) -> None:
                     theirs(leaves[0], shape[1:], *leaves[1:], eps=EPS).backward(gy)
                     for leaf in leaves:
                         leaf.grad = None

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 from measure import Row, Setting
-from suites.mlp import SIZES, parameters
 
 import tensorgrad
+from suites.mlp import SIZES, parameters
 from tensorgrad import optim
 
 # name, class, options, arrays read, arrays written (of the parameters' size)
@@ -24,8 +24,12 @@ OPTIMIZERS: tuple[tuple[str, str, dict[str, Any], int, int], ...] = (
 )
 
 
-def _by_hand(name: str, arrays: list[np.ndarray], gradients: list[np.ndarray]) -> Callable[[], None]:
-    state = [(np.zeros_like(w), np.zeros_like(w), np.empty_like(w), np.empty_like(w)) for w in arrays]
+def _by_hand(
+    name: str, arrays: list[np.ndarray], gradients: list[np.ndarray]
+) -> Callable[[], None]:
+    state = [
+        (np.zeros_like(w), np.zeros_like(w), np.empty_like(w), np.empty_like(w)) for w in arrays
+    ]
     steps = [0]
 
     def sgd() -> None:

@@ -49,16 +49,22 @@ def rows(setting: Setting) -> Iterator[Row]:
     rng = np.random.default_rng(0)
     try:
         # the least that is worth two threads: the difference to one thread is mostly the fork and join
+        vector = tensorgrad.tensor(rng.random(10_000, np.float32))
+        matrix = tensorgrad.tensor(rng.random((512, 512), np.float32))
         for name, function in (
-            ("exp of 10,000", lambda t=tensorgrad.tensor(rng.random(10_000, np.float32)): t.exp()),
-            ("512^3 product", lambda t=tensorgrad.tensor(rng.random((512, 512), np.float32)): t @ t),
+            ("exp of 10,000", lambda: vector.exp()),
+            ("512^3 product", lambda: matrix @ matrix),
         ):
             samples: dict[int, list[float]] = {1: [], 2: [], 2 * cpus: []}
             for _ in range(15):
                 for threads, values in samples.items():
                     values.append(_with_threads(threads, function)())
             for threads, values in samples.items():
-                what = f"{name}, {threads} threads on {cpus} CPUs" if threads > 1 else f"{name}, 1 thread"
+                what = (
+                    f"{name}, {threads} threads on {cpus} CPUs"
+                    if threads > 1
+                    else f"{name}, 1 thread"
+                )
                 yield Row(f"{what}, µs", "threads", {"tensorgrad": median(values)})
         tensorgrad.set_num_threads(min(2, cpus))
         t = tensorgrad.tensor(rng.random(1_000_000, np.float32))
@@ -68,7 +74,9 @@ def rows(setting: Setting) -> Iterator[Row]:
             start = time.process_time()
             time.sleep(0.1)
             used.append((time.process_time() - start) / 0.1 * 100)
-        yield Row("CPU used in 100 ms of idling after a call, %", "threads", {"tensorgrad": median(used)})
+        yield Row(
+            "CPU used in 100 ms of idling after a call, %", "threads", {"tensorgrad": median(used)}
+        )
     finally:
         tensorgrad.set_num_threads(before)
     for threads, processes in ((1, 1), (cpus, 1), (cpus, 2), (2 * cpus, 2)):

@@ -38,8 +38,8 @@ int tg_linear_grad(int dtype, int activation, int64_t rows, int64_t in, int64_t 
     const int64_t in_step = in > 0 ? in : 1, out_step = out > 0 ? out : 1;
     if (status == TG_OK && gb) status = tg_reduce(TG_REDUCE_sum, dtype, 1, rows, out, gz, gb);
     if (status == TG_OK && gw)
-        status = tg_gemm(dtype, TG_TRANS_A, out, in, rows, gz, out_step, x, in_step, gw, in_step, NULL,
-                         TG_ACTIVATION_none);
+        status =
+            tg_gemm(dtype, TG_TRANS_A, out, in, rows, gz, out_step, x, in_step, gw, in_step, NULL, TG_ACTIVATION_none);
     if (status == TG_OK && gx)
         status = tg_gemm(dtype, 0, rows, in, out, gz, out_step, w, in_step, gx, in_step, NULL, TG_ACTIVATION_none);
     tg_free(made);

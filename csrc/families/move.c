@@ -3,7 +3,11 @@
 
 #include "../kernels/table.h"
 
-enum { MOVE_BYTES = 1 << 17 }; /* per thread at least */
+enum {
+    MOVE_BYTES = 1 << 17, /* per thread at least */
+    TILE_ROWS = 64,       /* of a transpose: whole cache lines on both sides, and both in the first cache */
+    TILE_COLUMNS = 64
+};
 
 static int is_itemsize(int size) { return size == 1 || size == 2 || size == 4 || size == 8 || size == 16; }
 
@@ -35,6 +39,8 @@ typedef struct {
     int64_t shape[TG_MAX_DIMS], src_step[TG_MAX_DIMS], dst_step[TG_MAX_DIMS]; /* steps in bytes */
     const char *src;
     char *dst;
+    int tiled; /* the dimension that is contiguous in src where the last is not: a transpose */
+    int64_t row_blocks, column_blocks;
 } copy_call;
 
 /* Lines [begin, end): the dimensions before the last, counted in row-major order. */
@@ -63,6 +69,41 @@ static void copy_range(void *ctx, int64_t begin, int64_t end) {
     }
 }
 
+/* Tiles [begin, end) of a transpose: (the dimensions other than the last and the tiled one, row blocks, column blocks). */
+static void tile_range(void *ctx, int64_t begin, int64_t end) {
+    const copy_call *c = ctx;
+    const int last = c->ndim - 1, t = c->tiled;
+    const tg_move_kernels *kernels = tg_active->move[c->itemsize == 4 ? TG_F32 : TG_F64];
+    for (int64_t unit = begin; unit < end; unit++) {
+        const int64_t column = unit % c->column_blocks * TILE_COLUMNS;
+        const int64_t row = unit / c->column_blocks % c->row_blocks * TILE_ROWS;
+        const int64_t columns = c->shape[last] - column < TILE_COLUMNS ? c->shape[last] - column : TILE_COLUMNS;
+        const int64_t rows = c->shape[t] - row < TILE_ROWS ? c->shape[t] - row : TILE_ROWS;
+        const char *src = c->src + row * c->src_step[t] + column * c->src_step[last];
+        char *dst = c->dst + row * c->dst_step[t] + column * c->dst_step[last];
+        for (int64_t d = last - 1, rest = unit / c->column_blocks / c->row_blocks; d >= 0; d--) {
+            if (d == t) continue;
+            src += rest % c->shape[d] * c->src_step[d];
+            dst += rest % c->shape[d] * c->dst_step[d];
+            rest /= c->shape[d];
+        }
+        kernels->transpose(columns, rows, src, c->src_step[last] / c->itemsize, dst, c->dst_step[t] / c->itemsize);
+    }
+}
+
+/* Whether tiles serve this copy; fills what tile_range needs. */
+static int is_transpose(copy_call *c) {
+    const int last = c->ndim - 1;
+    if ((c->itemsize != 4 && c->itemsize != 8) || c->dst_step[last] != c->itemsize || c->src_step[last] == c->itemsize)
+        return 0;
+    for (c->tiled = last - 1; c->tiled >= 0; c->tiled--)
+        if (c->src_step[c->tiled] == c->itemsize) break;
+    if (c->tiled < 0) return 0;
+    c->row_blocks = (c->shape[c->tiled] - 1) / TILE_ROWS + 1;
+    c->column_blocks = (c->shape[last] - 1) / TILE_COLUMNS + 1;
+    return 1;
+}
+
 int tg_copy(int itemsize, const void *src, void *dst, const tg_layout *layout) {
     if (!is_itemsize(itemsize) || !layout || layout->ndim < 0 || layout->ndim > TG_MAX_DIMS) return TG_BAD_ARGUMENT;
     copy_call call = {.itemsize = itemsize, .ndim = (int)layout->ndim, .src = src, .dst = dst};
@@ -80,6 +121,12 @@ int tg_copy(int itemsize, const void *src, void *dst, const tg_layout *layout) {
         call.ndim = 1;
         call.shape[0] = 1;
         call.src_step[0] = call.dst_step[0] = itemsize;
+    }
+    if (is_transpose(&call)) {
+        const int64_t lines = call.shape[call.tiled] * call.shape[call.ndim - 1] * itemsize;
+        const int64_t tiles = call.row_blocks * call.column_blocks;
+        tg_parallel_for(total / lines * tiles, grain_of(lines / tiles), tile_range, &call);
+        return TG_OK;
     }
     const int64_t line = call.shape[call.ndim - 1] * itemsize;
     tg_parallel_for(total / line, grain_of(line), copy_range, &call);

@@ -1,4 +1,5 @@
 /* simd_ops.h: the elementary vector operations; included once per element type. + - * / and comparisons are the language's. */
+#undef TG_FOR_VECTORS
 
 TG_INLINE vec v_load(const real *p) { return *(const vec_unaligned *)p; }
 TG_INLINE void v_store(real *p, vec v) { *(vec_unaligned *)p = v; }
@@ -47,6 +48,24 @@ TG_INLINE void v_store_upto(real *p, vec v, int64_t count) {
     else
         v_store_part(p, v, count);
 }
+
+/* Runs `step` for every vector of n elements; it reads `i`, the first element, and `count`, how many there are from there. Cheap
+ * steps go four at a time, with a constant count, so that what is tested per vector vanishes beside them; costly ones hide it. */
+#define TG_FOR_VECTORS(cost, n, step)                                         \
+    do {                                                                      \
+        int64_t begin = 0;                                                    \
+        if (TG_##cost == TG_CHEAP)                                            \
+            for (; (n) - begin >= 4 * LANES; begin += 4 * LANES) {            \
+                _Pragma("GCC unroll 4") for (int64_t k = 0; k < 4; k++) {     \
+                    const int64_t i = begin + k * LANES, count = LANES;       \
+                    step;                                                     \
+                }                                                             \
+            }                                                                 \
+        for (int64_t i = begin; i < (n); i += LANES) {                        \
+            const int64_t count = (n) - i;                                    \
+            step;                                                             \
+        }                                                                     \
+    } while (0)
 
 /* mask ? a : b, lane by lane; a comparison of two vec gives the mask (all ones or all zeros). */
 TG_INLINE vec v_select(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }

@@ -47,8 +47,7 @@ TG_INLINE vec v_power_grad(vec gy, vec x, vec p) {
         const real *x = xp;                                                                                        \
         real *y = yp;                                                                                              \
         const vec p0 = v_set(p0_), p1 = v_set(p1_);                                                                \
-        for (int64_t i = 0; i < n; i += LANES)                                                                     \
-            v_store_upto(y + i, FN(name##_value)(v_load_upto(x + i, n - i), p0, p1), n - i);                       \
+        TG_FOR_VECTORS(cost, n, v_store_upto(y + i, FN(name##_value)(v_load_upto(x + i, count), p0, p1), count)); \
     }                                                                                                              \
     TG_INLINE vec FN(name##_derive)(vec gy, vec TG_SAVED_##saved, vec p0, vec p1) {                                \
         (void)gy, (void)TG_SAVED_##saved, (void)p0, (void)p1;                                                      \
@@ -58,9 +57,7 @@ TG_INLINE vec v_power_grad(vec gy, vec x, vec p) {
         const real *gy = gp, *s = sp;                                                                              \
         real *gx = op;                                                                                             \
         const vec p0 = v_set(p0_), p1 = v_set(p1_);                                                                \
-        for (int64_t i = 0; i < n; i += LANES)                                                                     \
-            v_store_upto(gx + i, FN(name##_derive)(v_load_upto(gy + i, n - i), v_load_upto(s + i, n - i), p0, p1), \
-                         n - i);                                                                                   \
+        TG_FOR_VECTORS(cost, n, v_store_upto(gx + i, FN(name##_derive)(v_load_upto(gy + i, count), v_load_upto(s + i, count), p0, p1), count)); \
     }
 #define TG_SAVED_X x
 #define TG_SAVED_Y y

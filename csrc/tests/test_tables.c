@@ -70,10 +70,12 @@ static void compare_binary(comparison *c, int64_t n) {
             table->op[op](n, a, steps & 1, b, steps >> 1, data_of(actual));
             compare(c, "binary", tg_op_name(TG_BINARY, op), n);
         }
-        reset_outputs();
-        base->where(n, condition, a, steps & 1, b, steps >> 1, data_of(expected));
-        table->where(n, condition, a, steps & 1, b, steps >> 1, data_of(actual));
-        compare(c, "binary", "where", n);
+        for (int step = 0; step < 2; step++) {
+            reset_outputs();
+            base->where(n, condition, step, a, steps & 1, b, steps >> 1, data_of(expected));
+            table->where(n, condition, step, a, steps & 1, b, steps >> 1, data_of(actual));
+            compare(c, "binary", "where", n);
+        }
     }
 }
 

@@ -280,7 +280,9 @@ def apply_text(
         signature=signature_text(parameters),
         read_nodes="; ".join(f"_{x}_node = {guarded(x, f'{x}._node')}" for x in inputs),
         converted=", ".join([*(f"_convert({x})" for x in inputs), *arguments[len(inputs) :]]),
-        none_recorded=" and ".join(f"_{x}_node is None" for x in inputs) if gradient is not None else "True",
+        none_recorded=" and ".join(f"_{x}_node is None" for x in inputs)
+        if gradient is not None
+        else "True",
         arguments=", ".join(arguments),
         compute=compute,
         nodes=", ".join(f"_{x}_node" for x in inputs),

@@ -13,7 +13,7 @@ from tensorgrad._tensor import Tensor, copy_raw, empty_raw
 from tensorgrad.autograd._modes import mode
 from tensorgrad.autograd._tape import Node, backward, check_unmodified, makes_new, record
 from tensorgrad.dtypes import F64, ITEMSIZES
-from tensorgrad.ops.matrix import FUSIBLE, linear, linear_activated
+from tensorgrad.ops.matrix import linear, linear_activated
 
 _LAYERS = ffi.typeof("tg_layer[]")
 _ALIGNMENT = lib.TG_ALIGNMENT
@@ -28,7 +28,9 @@ class _Plan:
         self.parameters = [p for m, _ in layers for p in (m.weight, m.bias)]
         self.storages = [p._storage for p in self.parameters if p is not None]  # kept alive
         # (module, its weight's memory, its bias's or None)
-        self.memory = [(m, m.weight._ptr, None if m.bias is None else m.bias._ptr) for m, _ in layers]
+        self.memory = [
+            (m, m.weight._ptr, None if m.bias is None else m.bias._ptr) for m, _ in layers
+        ]
         self.count = len(layers)
         self.features = layers[0][0].weight._shape[1]
         self.out = layers[-1][0].weight._shape[0]
@@ -85,9 +87,10 @@ class LinearChain:
         for module, weight_ptr, bias_ptr in plan.memory:
             weight = module.weight
             bias = module.bias
-            if weight._ptr is not weight_ptr or (
-                None if bias is None else bias._ptr
-            ) is not bias_ptr:
+            if (
+                weight._ptr is not weight_ptr
+                or (None if bias is None else bias._ptr) is not bias_ptr
+            ):
                 self._plan = None
                 return self(x)
             edges += (weight._node, None if bias is None else bias._node)
@@ -101,7 +104,7 @@ class LinearChain:
         if status:
             fail(status, "linear", y._storage, *([hidden] if hidden else []))
         if mode.enabled and edges.count(None) != len(edges):
-            record(y, _rule, edges, (self, plan, saved, hidden, y._storage))
+            record(y, _rule, tuple(edges), (self, plan, saved, hidden, y._storage))
         return y
 
     def _made(self) -> _Plan | None:
@@ -126,7 +129,9 @@ class LinearChain:
     def _one_by_one(self, x: Any, parameters: Sequence[Any] | None = None) -> Tensor:
         """The same in ops: for any x, and for gradients that are recorded."""
         for i, (module, activation) in enumerate(self._layers):
-            weight, bias = parameters[2 * i : 2 * i + 2] if parameters else (module.weight, module.bias)
+            weight, bias = (
+                parameters[2 * i : 2 * i + 2] if parameters else (module.weight, module.bias)
+            )
             if activation is None:
                 x = linear(x, weight, bias)
             else:

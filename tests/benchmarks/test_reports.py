@@ -73,8 +73,12 @@ def _save(modules: Any, path: Path, ours: dict[str, float], control: float = 1.0
 def test_compare_finds_what_changed_beyond_the_noise(
     modules: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    old = _save(modules, tmp_path / "old.json", {"same": 10.0, "slow": 10.0, "fast": 10.0, "gone": 1})
-    new = _save(modules, tmp_path / "new.json", {"same": 10.4, "slow": 12.0, "fast": 8.0, "added": 1})
+    old = _save(
+        modules, tmp_path / "old.json", {"same": 10.0, "slow": 10.0, "fast": 10.0, "gone": 1}
+    )
+    new = _save(
+        modules, tmp_path / "new.json", {"same": 10.4, "slow": 12.0, "fast": 8.0, "added": 1}
+    )
     assert modules.compare.main([old, new]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["slower", "faster", "gone", "new"]
@@ -92,6 +96,29 @@ def test_compare_names_a_file_that_is_no_result(modules: Any, tmp_path: Path) ->
     (tmp_path / "bad.json").write_text(json.dumps([1]), encoding="utf-8")
     with pytest.raises(SystemExit, match=r"bad\.json is not a result"):
         modules.compare.load(str(tmp_path / "bad.json"))
+
+
+def test_a_document_gets_its_tables(
+    modules: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import document
+
+    rows = [_row(modules, "a", 2.0, 5.0, family="gemm", limit=1.0, judged=True)]
+    context = {"threads": 2, "dtype": "float32", "machine": "this one"}
+    modules.report.save_json(str(tmp_path / "run.json"), {"matmul": rows}, context)
+    assert modules.report.load_json(str(tmp_path / "run.json"))[0] == {"matmul": rows}
+    path = tmp_path / "page.md"
+    blocks = "\n<!-- begin {} float32 -->\nold\n<!-- end -->\n"
+    path.write_text("top" + blocks.format("matmul 2") + blocks.format("mlp 1"), encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["document.py", str(path), str(tmp_path / "run.json")])
+    assert document.main() == 1
+    assert "no run has the table mlp 1 float32" in capsys.readouterr().err
+    text = path.read_text(encoding="utf-8")
+    assert "### matmul, this one, 2 threads" in text
+    assert text.count("old") == 1
 
 
 @pytest.mark.slow
@@ -113,7 +140,10 @@ def test_a_quick_run_writes_json_and_a_picture(tmp_path: Path) -> None:
 
 def test_an_unknown_suite_is_named() -> None:
     done = subprocess.run(
-        [sys.executable, str(FOLDER / "run.py"), "speed"], capture_output=True, text=True, check=False
+        [sys.executable, str(FOLDER / "run.py"), "speed"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2
     assert "no suite named speed" in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
 
 import numpy as np
@@ -16,9 +17,11 @@ from tensorgrad.ops.linear_chain import LinearChain
 ACTIVATIONS = (nn.ReLU, nn.Tanh, nn.Sigmoid)
 
 
-def _model(sizes: tuple[int, ...], last: bool, bias: bool = True, dtype: str = "float64") -> nn.Sequential:
+def _model(
+    sizes: tuple[int, ...], last: bool, bias: bool = True, dtype: str = "float64"
+) -> nn.Sequential:
     modules: list[nn.Module] = []
-    for i, (m, n) in enumerate(zip(sizes, sizes[1:])):
+    for i, (m, n) in enumerate(itertools.pairwise(sizes)):
         modules += [nn.Linear(m, n, bias=bias, dtype=dtype), ACTIVATIONS[i % 3]()]
     return nn.Sequential(*(modules if last else modules[:-1]))
 
@@ -103,7 +106,9 @@ def test_other_inputs_go_through_the_layers_one_by_one() -> None:
     np.testing.assert_allclose(
         model(strided).detach().numpy(), _one_by_one(model, strided).detach().numpy(), rtol=1e-6
     )
-    np.testing.assert_allclose(model(x[0, 0]).detach().numpy(), model(x[0]).detach().numpy()[0], rtol=1e-5)
+    np.testing.assert_allclose(
+        model(x[0, 0]).detach().numpy(), model(x[0]).detach().numpy()[0], rtol=1e-5
+    )
     with pytest.raises(ShapeError, match="linear: expected x of shape"):
         model(tg.ones((2, 4)))
     with pytest.raises(DTypeError, match="one float dtype"):
@@ -165,7 +170,9 @@ def test_modules_that_are_not_exactly_linear_are_left_alone() -> None:
         def forward(self, x: tg.Tensor) -> tg.Tensor:
             return super().forward(x) * 2.0
 
-    model = nn.Sequential(nn.ReLU(), Doubled(3, 3), nn.Linear(3, 2), nn.GELU(), nn.Linear(2, 2), nn.Tanh(), nn.Tanh())
+    model = nn.Sequential(
+        nn.ReLU(), Doubled(3, 3), nn.Linear(3, 2), nn.GELU(), nn.Linear(2, 2), nn.Tanh(), nn.Tanh()
+    )
     x = tg.ones((2, 3))
     np.testing.assert_allclose(
         model(x).detach().numpy(), _one_by_one(model, x).detach().numpy(), rtol=1e-6
