@@ -53,11 +53,12 @@ typedef struct {
     atomic_int status;
 } grid;
 
-/* Whether b stays in a first-level cache as it lies, and packing it would not pay: c is narrow or has few rows. */
+/* Whether b stays in a first-level cache as it lies, and packing it would not pay: c is narrow or has few rows, or is made
+ * in few steps. */
 static int is_small(int64_t itemsize, const tg_gemm_problem *p) {
     const int64_t most = SMALL_BYTES / itemsize;
     if (p->m < 8 || p->k > SMALL_STEPS || p->n > most || p->k * p->n > most) return 0;
-    return p->m <= 64 || (p->n * itemsize <= 128 && !(p->flags & TG_TRANS_A));
+    return p->m <= 64 || p->k <= 32 || (p->n * itemsize <= 128 && !(p->flags & TG_TRANS_A));
 }
 
 static tg_gemm_fn choose(int dtype, const tg_gemm_problem *p) {
