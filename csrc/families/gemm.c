@@ -5,7 +5,10 @@
 
 enum {
     GEMM_FLAGS = TG_TRANS_A | TG_TRANS_B | TG_ACCUMULATE,
-    GEMM_GRAIN = 1 << 16 /* multiply-adds for each thread at least: less costs more than it brings */
+    GEMM_GRAIN = 1 << 16, /* multiply-adds for each thread at least: less costs more than it brings */
+    SMALL_STEPS = 256,
+    SMALL_BYTES = 1 << 14,
+    DOT_STEPS = 64 /* from so long a k on, dot products of few rows cost less than turning an operand round */
 };
 
 /* ---- arguments -------------------------------------------------------------------------------------------------- */
@@ -50,9 +53,21 @@ typedef struct {
     atomic_int status;
 } grid;
 
+/* Whether b stays in a first-level cache as it lies, and packing it would not pay: c is narrow or has few rows, or is made
+ * in few steps. */
+static int is_small(int64_t itemsize, const tg_gemm_problem *p) {
+    const int64_t most = SMALL_BYTES / itemsize;
+    if (p->m < 8 || p->k > SMALL_STEPS || p->n > most || p->k * p->n > most) return 0;
+    return p->m <= 64 || p->k <= 32 || (p->n * itemsize <= 128 && !(p->flags & TG_TRANS_A));
+}
+
 static tg_gemm_fn choose(int dtype, const tg_gemm_problem *p) {
     const tg_gemm_kernels *kernels = tg_active->gemm[dtype];
-    return p->m == 1 ? kernels->row : p->n == 1 ? kernels->column : kernels->multiply;
+    if (p->m == 1) return kernels->row;
+    if (p->n == 1) return kernels->column;
+    const int only_b_turned = (p->flags & (TG_TRANS_A | TG_TRANS_B)) == TG_TRANS_B;
+    if (only_b_turned && p->m <= kernels->dot_rows && p->k >= DOT_STEPS) return kernels->dots;
+    return is_small((int64_t)tg_itemsize(dtype), p) ? kernels->small : kernels->multiply;
 }
 
 /* Where part i of `parts` begins in 0..n, in whole units. */
@@ -153,17 +168,25 @@ static void multiply_batch(void *ctx, int64_t begin, int64_t end) {
     const tg_layout *layout = call->layout;
     const int64_t itemsize = (int64_t)tg_itemsize(call->dtype);
     const tg_gemm_fn kernel = choose(call->dtype, call->problem);
-    for (int64_t index = begin; index < end; index++) {
-        int64_t rest = index, offset[3] = {0, 0, 0};
-        for (int64_t d = layout->ndim; d-- > 0; rest /= layout->shape[d])
-            for (int operand = 0; operand < 3; operand++)
-                offset[operand] += rest % layout->shape[d] * layout->strides[operand][d];
-        tg_gemm_problem one = *call->problem;
-        one.a = (const char *)one.a + itemsize * offset[0];
-        one.b = (const char *)one.b + itemsize * offset[1];
-        one.c = (char *)one.c + itemsize * offset[2];
+    tg_gemm_problem one = *call->problem;
+    int64_t index[TG_MAX_DIMS], offset[3] = {0, 0, 0};
+    for (int64_t d = layout->ndim, rest = begin; d-- > 0; rest /= layout->shape[d]) {
+        index[d] = rest % layout->shape[d];
+        for (int operand = 0; operand < 3; operand++) offset[operand] += index[d] * layout->strides[operand][d];
+    }
+    for (int64_t i = begin; i < end; i++) {
+        one.a = (const char *)call->problem->a + itemsize * offset[0];
+        one.b = (const char *)call->problem->b + itemsize * offset[1];
+        one.c = (char *)call->problem->c + itemsize * offset[2];
         const int status = call->alone ? kernel(&one) : multiply(call->dtype, &one);
         if (status != TG_OK) atomic_store_explicit(&call->status, status, memory_order_relaxed);
+        for (int64_t d = layout->ndim; d-- > 0;) { /* the next index */
+            const int wraps = ++index[d] == layout->shape[d];
+            const int64_t steps = wraps ? 1 - index[d] : 1;
+            if (wraps) index[d] = 0;
+            for (int operand = 0; operand < 3; operand++) offset[operand] += steps * layout->strides[operand][d];
+            if (!wraps) break;
+        }
     }
 }
 

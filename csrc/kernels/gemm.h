@@ -253,4 +253,6 @@ static int FN(gemm)(const tg_gemm_problem *g) {
     return FN(multiply)(&p);
 }
 
-static const tg_gemm_kernels FN(gemm_kernels) = {FN(gemm), FN(gemm_row), FN(gemm_column)};
+#include "gemm_small.h"
+
+static const tg_gemm_kernels FN(gemm_kernels) = {FN(gemm), FN(gemm_row), FN(gemm_column), FN(gemm_dots), FN(gemm_small), LANES / 2};

@@ -42,6 +42,9 @@ typedef struct {
     tg_gemm_fn multiply;
     tg_gemm_fn row;    /* m == 1 */
     tg_gemm_fn column; /* n == 1, m != 1 */
+    tg_gemm_fn dots;   /* a as it is, b transposed: faster than `multiply` up to dot_rows rows where k is long */
+    tg_gemm_fn small;  /* whatever fits a first-level cache */
+    int64_t dot_rows;
 } tg_gemm_kernels;
 
 #endif

@@ -11,29 +11,35 @@ import numpy as np
 from tensorgrad._native import ACTIVATION, NULL, fail, lib, make_layout
 from tensorgrad._tensor import Tensor, copy_raw, empty_raw, view, wrap_array
 from tensorgrad.autograd import Case, is_grad_enabled, op
-from tensorgrad.dtypes import DTYPES, F64, ITEMSIZES, promote
+from tensorgrad.dtypes import DTYPES, F64, promote
 from tensorgrad.errors import ArgumentError, DTypeError, ShapeError
 from tensorgrad.ops import elementwise
 from tensorgrad.ops.shaping import expand_dims, matrix_transpose, reshape
 from tensorgrad.shapes import broadcast_shapes, broadcast_strides, checked_size, contiguous_strides
 
 _TRANS_A, _TRANS_B = lib.TG_TRANS_A, lib.TG_TRANS_B
-_tg_gemm = lib.tg_gemm
+_tg_gemm, _tg_gemm_batched = lib.tg_gemm, lib.tg_gemm_batched
 
 
-def _stored(t: Tensor, flag: int) -> tuple[Tensor, int, int]:
-    """How gemm reads the last two axes of t: t (or a copy, if neither axis has step 1), the
+def _steps(t: Tensor, flag: int) -> tuple[bool, int, int]:
+    """How gemm reads the last two axes of t: whether of a copy (neither axis has step 1), the
     transposition flag, the step between stored rows."""
     strides = t._strides
     rows, columns = t._shape[-2:]
     if strides is None:
-        return t, 0, columns or 1
+        return False, 0, columns or 1
     by_row, by_column = strides[-2:]
     if by_column == 1 and by_row >= columns:
-        return t, 0, by_row
+        return False, 0, by_row
     if by_row == 1 and by_column >= rows:
-        return t, flag, by_column
-    return copy_raw(t), 0, columns or 1
+        return False, flag, by_column
+    return True, 0, columns or 1
+
+
+def _stored(t: Tensor, flag: int) -> tuple[Tensor, int, int]:
+    """t or its copy, with the flag and the step of `_steps`."""
+    copied, flag, step = _steps(t, flag)
+    return copy_raw(t) if copied else t, flag, step
 
 
 def _gemm(a: Tensor, b: Tensor) -> Tensor:
@@ -68,23 +74,49 @@ def _gemm(a: Tensor, b: Tensor) -> Tensor:
     return y
 
 
+_Plan = tuple[bool, bool, tuple[int, ...], int, Any, tuple[int, ...]]
+_plans: dict[Any, _Plan] = {}
+_MAX_PLANS = 1024
+
+
+def _make_plan(a: Tensor, b: Tensor) -> _Plan:
+    """What a batched call does for operands of these shapes and strides: which of them it copies,
+    the shape and size of the result, the layout of the batch, and gemm's numbers."""
+    batch = broadcast_shapes(a._shape[:-2], b._shape[:-2], "matmul")
+    (m, k), n = a._shape[-2:], b._shape[-1]
+    copied_a, trans_a, lda = _steps(a, _TRANS_A)
+    copied_b, trans_b, ldb = _steps(b, _TRANS_B)
+    shape = (*batch, m, n)
+    size = checked_size(shape, 8, "matmul")
+    leading = [
+        broadcast_strides(
+            t._shape[:-2],
+            (contiguous_strides(t._shape) if copied else t.strides)[:-2],
+            batch,
+        )
+        for t, copied in ((a, copied_a), (b, copied_b))
+    ]
+    layout = make_layout(batch, [*leading, contiguous_strides(shape)[:-2]])
+    return copied_a, copied_b, shape, size, layout, (trans_a | trans_b, m, n, k, lda, ldb)
+
+
 def _batched(a: Tensor, b: Tensor) -> Tensor:
     """a @ b for at least one operand of more than two axes, with broadcasting of the leading
     ones."""
-    batch = broadcast_shapes(a._shape[:-2], b._shape[:-2], "matmul")
-    m, k = a._shape[-2:]
-    n = b._shape[-1]
-    a, trans_a, lda = _stored(a, _TRANS_A)
-    b, trans_b, ldb = _stored(b, _TRANS_B)
-    shape = (*batch, m, n)
-    y = empty_raw(shape, checked_size(shape, ITEMSIZES[a._code], "matmul"), a._code)
-    layout = make_layout(
-        batch,
-        [broadcast_strides(t._shape[:-2], t.strides[:-2], batch) for t in (a, b)]
-        + [contiguous_strides(shape)[:-2]],
-    )
-    status = lib.tg_gemm_batched(
-        a._code, trans_a | trans_b, m, n, k, a._ptr, lda, b._ptr, ldb, y._ptr, n or 1, layout
+    key = (a._shape, a._strides, b._shape, b._strides)
+    plan = _plans.get(key)
+    if plan is None:
+        if len(_plans) >= _MAX_PLANS:
+            _plans.clear()
+        plan = _plans[key] = _make_plan(a, b)
+    copied_a, copied_b, shape, size, layout, (flags, m, n, k, lda, ldb) = plan
+    if copied_a:
+        a = copy_raw(a)
+    if copied_b:
+        b = copy_raw(b)
+    y = empty_raw(shape, size, a._code)
+    status = _tg_gemm_batched(
+        a._code, flags, m, n, k, a._ptr, lda, b._ptr, ldb, y._ptr, n or 1, layout
     )
     if status:
         fail(status, "matmul", y._storage)
