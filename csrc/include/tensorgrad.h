@@ -128,6 +128,12 @@ int tg_reduce(int op, int dtype, int64_t outer, int64_t n, int64_t inner, const 
 /* y[o, i] = position of the first maximum (minimum) over j, a NaN counting as the extreme. n must be >= 1 */
 int tg_argreduce(int op, int dtype, int64_t outer, int64_t n, int64_t inner, const void *x, int64_t *y);
 
+/* The mean, and the sum of squared deviations from it divided by n - correction (NaN unless that is > 0), over j. x: (outer, n,
+ * inner); mean, var: (outer, inner), mean may be NULL. One pass over x; moments are combined pairwise, so that neither a large
+ * mean nor a large n costs accuracy; the mean is as exact as the largest element is. */
+int tg_variance(int dtype, int64_t outer, int64_t n, int64_t inner, const void *x, double correction, void *mean,
+                void *var);
+
 /* ---- softmax and losses ----------------------------------------------------------------------------------------- */
 
 /* softmax or log_softmax along the last axis. x, y: (rows, cols) */

@@ -16,7 +16,10 @@
     TEST(threads)   \
     TEST(memory)    \
     TEST(tables)    \
-    TEST(gemm)
+    TEST(gemm)      \
+    TEST(reduce)    \
+    TEST(moments)   \
+    TEST(softmax)
 
 /* Counts a failure and goes on; prints the first ten of a test. Callable from any thread. */
 #define CHECK(condition) ((condition) ? (void)0 : test_failed(__FILE__, __LINE__, "%s", #condition))
