@@ -140,14 +140,20 @@ int tg_variance(int dtype, int64_t outer, int64_t n, int64_t inner, const void *
 int tg_softmax(int op, int dtype, int64_t rows, int64_t cols, const void *x, void *y);
 int tg_softmax_grad(int op, int dtype, int64_t rows, int64_t cols, const void *gy, const void *y, void *gx);
 
+/* y[r] = log(sum_c exp(x[r, c])) without overflow: -inf over nothing or -inf alone. x: (rows, cols), y: (rows) */
+int tg_logsumexp(int dtype, int64_t rows, int64_t cols, const void *x, void *y);
+/* gx = gy * exp(x - y). gy, y: (rows), x, gx: (rows, cols) */
+int tg_logsumexp_grad(int dtype, int64_t rows, int64_t cols, const void *gy, const void *x, const void *y, void *gx);
+
 enum tg_reduction { TG_NONE = 0, TG_MEAN = 1, TG_SUM = 2 };
 
 /* Softmax cross-entropy with class indices, one pass over the logits.
  * x: (rows, cols); labels: (rows), in [0, cols) or ignore_index; weight: (cols) or NULL; loss: (rows) for TG_NONE, else (1);
- * saved: (rows + 1): the log-sum-exp of each row, then the sum of the weights of the labels that count.
+ * saved: (rows + 1) or NULL: the log-sum-exp of each row, then the sum of the weights of the labels that count;
+ * gx: (rows, cols) or NULL: the gradient of x for gy = 1, written in the same visit of the rows.
  * loss_row = (1 - s) * w[label] * (lse - x[label]) + s / cols * sum_c w[c] * (lse - x[c]); mean divides by that sum of weights. */
 int tg_cross_entropy(int dtype, int64_t rows, int64_t cols, const void *x, const int64_t *labels, const void *weight,
-                     int64_t ignore_index, double label_smoothing, int reduction, void *loss, void *saved);
+                     int64_t ignore_index, double label_smoothing, int reduction, void *loss, void *saved, void *gx);
 /* gy: (rows) for TG_NONE, else (1); gx: (rows, cols) */
 int tg_cross_entropy_grad(int dtype, int64_t rows, int64_t cols, const void *x, const int64_t *labels,
                           const void *weight, int64_t ignore_index, double label_smoothing, int reduction,

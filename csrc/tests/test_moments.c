@@ -53,7 +53,7 @@ static void check_shape(const int64_t *s, int dtype, int kind, uint64_t *random)
                        fabs(got - want) <= epsilon * (16 + 4 * log2((double)n + 1)) * fabs(want),
                    "%s: variance of (%d, %d, %d) dtype %d kind %d at %d: %.17g, not %.17g", tg_isa(), (int)outer,
                    (int)n, (int)inner, dtype, kind, (int)k, got, want);
-        CHECK_THAT(fabs(got_mean - (double)m) <= epsilon * (kind == 3 ? 1e4 : 16 * (1 + fabs((double)m))),
+        CHECK_THAT(fabs(got_mean - (double)m) <= epsilon * (kind == 3 ? 4e4 : 16 * (1 + fabs((double)m))),
                    "%s: mean of (%d, %d, %d) dtype %d kind %d at %d: %.17g, not %.17g", tg_isa(), (int)outer, (int)n,
                    (int)inner, dtype, kind, (int)k, got_mean, (double)m);
     }
