@@ -159,6 +159,23 @@ int tg_cross_entropy_grad(int dtype, int64_t rows, int64_t cols, const void *x, 
                           const void *weight, int64_t ignore_index, double label_smoothing, int reduction,
                           const void *saved, const void *gy, void *gx);
 
+/* ---- normalisation of rows -------------------------------------------------------------------------------------- */
+
+/* y = (x - mean) / sqrt(var + eps) * weight + bias, mean and var over each row. x, y: (rows, cols); weight, bias: (cols) or NULL;
+ * saved: (2, rows): the means, then 1 / sqrt(var + eps). */
+int tg_layer_norm(int dtype, int64_t rows, int64_t cols, const void *x, const void *weight, const void *bias, double eps,
+                  void *y, void *saved);
+/* gy, gx: (rows, cols), gw, gb: (cols); each of gx, gw, gb may be NULL and is then not computed. gw and gb are sums over rows in
+ * blocks of 32 (64 where cols <= 64), which are added in pairs. */
+int tg_layer_norm_grad(int dtype, int64_t rows, int64_t cols, const void *gy, const void *x, const void *weight,
+                       const void *saved, void *gx, void *gw, void *gb);
+
+/* y = x / sqrt(mean(x^2) + eps) * weight. saved: (rows): 1 / sqrt(mean(x^2) + eps) */
+int tg_rms_norm(int dtype, int64_t rows, int64_t cols, const void *x, const void *weight, double eps, void *y,
+                void *saved);
+int tg_rms_norm_grad(int dtype, int64_t rows, int64_t cols, const void *gy, const void *x, const void *weight,
+                     const void *saved, void *gx, void *gw);
+
 /* ---- matrix multiplication -------------------------------------------------------------------------------------- */
 
 enum tg_gemm_flags { TG_TRANS_A = 1, TG_TRANS_B = 2, TG_ACCUMULATE = 4 };

@@ -19,7 +19,8 @@
     TEST(gemm)      \
     TEST(reduce)    \
     TEST(moments)   \
-    TEST(softmax)
+    TEST(softmax)   \
+    TEST(norm)
 
 /* Counts a failure and goes on; prints the first ten of a test. Callable from any thread. */
 #define CHECK(condition) ((condition) ? (void)0 : test_failed(__FILE__, __LINE__, "%s", #condition))
