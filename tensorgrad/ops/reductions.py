@@ -117,18 +117,13 @@ def reduce_raw(kernel: int, name: str, x: Tensor, axis: Any, keepdims: bool) -> 
     """A C reduction of a float tensor over axes, off the tape."""
     if x._strides is not None:
         x = copy_raw(x)
-    y = _new(Tensor)
-    y._code = code = x._code
-    y._storage = storage = _new_storage(Storage)
-    y._strides = y._node = None
-    storage.written = 0
+    code = x._code
     if axis is None and not keepdims:
-        y._ptr = storage.ptr = ptr = _alloc(ITEMSIZES[code])
-        y._shape = ()
-        y._size = 1
-        status = _tg_reduce(kernel, code, 1, x._size, 1, x._ptr, ptr)
+        outer = inner = size = 1
+        n = x._size
+        shape: Shape = ()
     else:
-        outer, n, inner, size, y._shape, steps = plan_of(x._shape, axis, keepdims, name)
+        outer, n, inner, size, shape, steps = plan_of(x._shape, axis, keepdims, name)
         if steps is not None:
             outer, n, inner, size = steps[-1]
             for step in steps[:-1]:
@@ -137,9 +132,16 @@ def reduce_raw(kernel: int, name: str, x: Tensor, axis: Any, keepdims: bool) -> 
                 if status:
                     fail(status, name, part._storage)
                 x = part
-        y._ptr = storage.ptr = ptr = _alloc(size * ITEMSIZES[code])
-        y._size = size
-        status = _tg_reduce(kernel, code, outer, n, inner, x._ptr, ptr)
+    y = _new(Tensor)
+    y._storage = storage = _new_storage(Storage)  # these three lines are `allocate`
+    y._ptr = storage.ptr = ptr = _alloc(size * ITEMSIZES[code])
+    storage.written = 0
+    y._shape = shape
+    y._strides = None
+    y._size = size
+    y._code = code
+    y._node = None
+    status = _tg_reduce(kernel, code, outer, n, inner, x._ptr, ptr)
     if status:
         fail(status, name, storage)
     return y
