@@ -4,9 +4,15 @@
  *
  * Narrow rows are transposed LANES at a time as in softmax.h. Order of sums: mean and variance of wide rows as in moments.h; the
  * two means of a gradient in leaves of 128 vectors, then in double; narrow rows one column after the other. The sums over rows
- * that gw and gb are go row after row within a block (narrow: lane by lane, then across lanes), whose size follows from the
- * shape alone; families/norm.c reduces the blocks in pairs.
+ * that gw and gb are go through groups of 4 rows (1 where rows are long) within a block (narrow: lane by lane, then across
+ * lanes), whose size follows from the shape alone; families/norm.c reduces the blocks in pairs. The last walk over a row asks for
+ * the next one, as in softmax.h.
  */
+
+enum {
+    FN(NORM_GROUP) = 4, /* rows whose shares of gw and gb meet in a register */
+    FN(NORM_GROUP_BYTES) = 1 << 12 /* of a row, at most: the x, gy and gx of a group then stay in the L1 cache */
+};
 
 TG_INLINE void FN(norm_forward)(const tg_norm_call *call, int centered, int64_t begin, int64_t end) {
     const int64_t cols = call->cols;
@@ -51,6 +57,8 @@ TG_INLINE void FN(norm_forward)(const tg_norm_call *call, int centered, int64_t 
         const vec center = v_set(mean), scale = v_set((double)scales[r]);
         for (int64_t c = 0; c < cols; c += LANES) {
             vec h = v_load_upto(x + c, cols - c);
+            __builtin_prefetch(x + cols + c);
+            __builtin_prefetch(y + cols + c, 1);
             if (centered) h -= center;
             h *= scale;
             if (weight) h *= v_load_upto(weight + c, cols - c);
@@ -134,27 +142,42 @@ TG_INLINE void FN(norm_row_sums)(int64_t cols, int centered, const real *x, cons
     *dot *= (double)scale[0];
 }
 
-/* One row, as above. gx, gw, gb: (cols) or NULL */
-TG_INLINE void FN(norm_row_gradient)(const tg_norm_call *call, int centered, int64_t r, real *gw, real *gb) {
+/* `count` rows, whose shares of gw and gb are added up on the way. gw, gb: (cols) or NULL */
+TG_INLINE void FN(norm_rows_gradient)(const tg_norm_call *call, int centered, int64_t r, int count, real *gw,
+                                      real *gb) {
     const int64_t cols = call->cols;
     const real *x = (const real *)call->x + r * cols, *gy = (const real *)call->gy + r * cols, *weight = call->weight;
     real *gx = call->gx ? (real *)call->gx + r * cols : NULL;
-    const vec scale = v_set((double)((const real *)call->scale)[r]);
-    const vec mean = centered ? v_set((double)((const real *)call->mean)[r]) : v_set(0);
-    double sum = 0, dot = 0;
-    if (gx) FN(norm_row_sums)(cols, centered, x, gy, weight, mean, scale, &sum, &dot);
-    const vec mean_g = v_set(sum / (double)cols), mean_gh = v_set(dot / (double)cols);
+    vec mean[FN(NORM_GROUP)], scale[FN(NORM_GROUP)], mean_g[FN(NORM_GROUP)], mean_gh[FN(NORM_GROUP)];
+    for (int k = 0; k < count; k++) {
+        double sum = 0, dot = 0;
+        scale[k] = v_set((double)((const real *)call->scale)[r + k]);
+        mean[k] = v_set(centered ? (double)((const real *)call->mean)[r + k] : 0);
+        if (gx) FN(norm_row_sums)(cols, centered, x + k * cols, gy + k * cols, weight, mean[k], scale[k], &sum, &dot);
+        mean_g[k] = v_set(sum / (double)cols);
+        mean_gh[k] = v_set(dot / (double)cols);
+    }
     for (int64_t c = 0; c < cols; c += LANES) {
-        const vec up = v_load_upto(gy + c, cols - c);
-        vec h = v_load_upto(x + c, cols - c), g = up;
-        if (centered) h -= mean;
-        h *= scale;
-        if (gw) v_store_upto(gw + c, v_fma(up, h, v_load_upto(gw + c, cols - c)), cols - c);
-        if (gb && centered) v_store_upto(gb + c, v_load_upto(gb + c, cols - c) + up, cols - c);
-        if (!gx) continue;
-        if (weight) g *= v_load_upto(weight + c, cols - c);
-        if (centered) g -= mean_g;
-        v_store_upto(gx + c, scale * (g - h * mean_gh), cols - c);
+        vec sum_w = v_set(0), sum_b = v_set(0), w = v_set(1);
+        if (weight) w = v_load_upto(weight + c, cols - c);
+#pragma GCC unroll 4
+        for (int k = 0; k < count; k++) {
+            const int64_t at = k * cols + c;
+            const vec up = v_load_upto(gy + at, cols - c);
+            vec h = v_load_upto(x + at, cols - c);
+            FN(fetch_gradient)(gy + at + count * cols, x + at + count * cols, gx + at + count * cols);
+            if (centered) h -= mean[k];
+            h *= scale[k];
+            sum_w = v_fma(up, h, sum_w);
+            sum_b += up;
+            if (!gx) continue;
+            vec g = up * w;
+            if (centered) g -= mean_g[k];
+            v_store_upto(gx + at, scale[k] * (g - h * mean_gh[k]), cols - c);
+        }
+        if (!gw) continue;
+        v_store_upto(gw + c, v_load_upto(gw + c, cols - c) + sum_w, cols - c);
+        v_store_upto(gb + c, v_load_upto(gb + c, cols - c) + sum_b, cols - c);
     }
 }
 
@@ -166,8 +189,13 @@ TG_INLINE void FN(norm_gradient)(const tg_norm_call *call, int centered, int64_t
         if (gw) memset(gw, 0, (size_t)cols * 2 * sizeof(real));
         if (cols <= FN(NARROW_COLS))
             FN(norm_narrow_gradient)(call, centered, from, to, gw, gb);
-        else
-            for (int64_t r = from; r < to; r++) FN(norm_row_gradient)(call, centered, r, gw, gb);
+        else {
+            int64_t r = from;
+            if (gw && cols * (int64_t)sizeof(real) <= FN(NORM_GROUP_BYTES))
+                for (; r + FN(NORM_GROUP) <= to; r += FN(NORM_GROUP))
+                    FN(norm_rows_gradient)(call, centered, r, FN(NORM_GROUP), gw, gb);
+            for (; r < to; r++) FN(norm_rows_gradient)(call, centered, r, 1, gw, gb);
+        }
     }
 }
 

@@ -5,6 +5,9 @@
  * across lanes. The row's maximum is subtracted first, so nothing overflows. A row of -inf alone gives NaN, as a NaN or +inf
  * in the row does.
  *
+ * A wide row is walked two or three times, and memory rests in all walks but the first: so the last one, or the one with the
+ * exponentials, asks for the next row.
+ *
  * Order of a row's sum: narrow rows one column after the other; wide rows in leaves of 128 vectors as in reduce.h (with two
  * accumulators for sums of exponentials), leaf after leaf in double.
  */
@@ -59,6 +62,8 @@ TG_INLINE real FN(exp_row)(int64_t cols, const real *x, vec top, real *y) {
         for (; c + 2 * LANES <= end; c += 2 * LANES)
             for (int k = 0; k < 2; k++) {
                 const vec e = v_exp(v_load(x + c + k * LANES) - top);
+                __builtin_prefetch(x + cols + c + k * LANES);
+                if (y) __builtin_prefetch(y + cols + c + k * LANES, 1);
                 if (y) v_store(y + c + k * LANES, e);
                 sum[k] += e;
             }
@@ -93,6 +98,13 @@ TG_INLINE real FN(dot_row)(int64_t cols, const real *a, const real *b) {
         total += (double)FN(reduce_lanes)(TG_REDUCE_sum, (sum[0] + sum[2]) + (sum[1] + sum[3]))[0];
     }
     return (real)total;
+}
+
+/* What the gradient of the next row reads and writes. */
+TG_INLINE void FN(fetch_gradient)(const real *a, const real *b, const real *gx) {
+    __builtin_prefetch(a);
+    __builtin_prefetch(b);
+    __builtin_prefetch(gx, 1);
 }
 
 /* ---- softmax and log_softmax ------------------------------------------------------------------------------------ */
@@ -134,8 +146,10 @@ static void FN(log_softmax_fwd)(int64_t rows, int64_t cols, const void *xp, void
     for (int64_t r = 0; r < rows; r++, x += cols, y += cols) {
         const vec top = v_set((double)FN(reduce_row)(TG_REDUCE_max, cols, x));
         const vec log_sum = v_log(v_set((double)FN(exp_row)(cols, x, top, NULL)));
-        for (int64_t c = 0; c < cols; c += LANES)
+        for (int64_t c = 0; c < cols; c += LANES) {
+            __builtin_prefetch(y + cols + c, 1);
             v_store_upto(y + c, (v_load_upto(x + c, cols - c) - top) - log_sum, cols - c);
+        }
     }
 }
 
@@ -156,8 +170,10 @@ static void FN(softmax_bwd)(int64_t rows, int64_t cols, const void *gyp, const v
     }
     for (int64_t r = 0; r < rows; r++, gy += cols, y += cols, gx += cols) {
         const vec dot = v_set((double)FN(dot_row)(cols, gy, y));
-        for (int64_t c = 0; c < cols; c += LANES)
+        for (int64_t c = 0; c < cols; c += LANES) {
+            FN(fetch_gradient)(gy + cols + c, y + cols + c, gx + cols + c);
             v_store_upto(gx + c, v_load_upto(y + c, cols - c) * (v_load_upto(gy + c, cols - c) - dot), cols - c);
+        }
     }
 }
 
@@ -178,8 +194,10 @@ static void FN(log_softmax_bwd)(int64_t rows, int64_t cols, const void *gyp, con
     }
     for (int64_t r = 0; r < rows; r++, gy += cols, y += cols, gx += cols) {
         const vec sum = v_set((double)FN(reduce_row)(TG_REDUCE_sum, cols, gy));
-        for (int64_t c = 0; c < cols; c += LANES)
+        for (int64_t c = 0; c < cols; c += LANES) {
+            FN(fetch_gradient)(gy + cols + c, y + cols + c, gx + cols + c);
             v_store_upto(gx + c, v_load_upto(gy + c, cols - c) - v_exp(v_load_upto(y + c, cols - c)) * sum, cols - c);
+        }
     }
 }
 
