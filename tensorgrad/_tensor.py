@@ -400,6 +400,19 @@ def empty_raw(shape: Shape, size: int, code: int) -> Tensor:
     return t
 
 
+def over(storage: Storage, shape: Shape, size: int, code: int) -> Tensor:
+    """A contiguous tensor at the beginning of a block of memory, off the tape."""
+    t = _new(Tensor)
+    t._storage = storage
+    t._ptr = storage.ptr
+    t._shape = shape
+    t._strides = None
+    t._size = size
+    t._code = code
+    t._node = None
+    return t
+
+
 def full_raw(shape: Shape, size: int, code: int, value: Any) -> Tensor:
     """A new tensor, every element `value`."""
     t = empty_raw(shape, size, code)

@@ -1,53 +1,9 @@
-/* Entry points of the reduction family: check the arguments, cut the work into blocks, call the active table.
- *
- * x is (outer, n, inner). n is cut into `blocks` pieces of `length` and inner into `tiles` of `width`, all from the shapes alone:
- * every (o, block, tile) is an independent unit, whichever thread takes it. With more than one block the units' results form an
- * array (outer, blocks, inner) that is reduced in turn.
- */
-#include "../kernels/table.h"
-
-enum {
-    BLOCK_ELEMENTS = 1 << 15, /* of a unit, about: enough to hide its start, few enough to stay in the L2 cache */
-    LEAST_ROWS = 64,          /* of a block: bounds the partial results to 1/64 of the input */
-    MOST_WIDTH = 1 << 10,
-    THREAD_ELEMENTS = 1 << 16 /* a thread's share at least: below this a second one costs more than it brings */
-};
-
-typedef struct {
-    int64_t n, inner, length, blocks, width, tiles, unit; /* unit: elements in one, for the grain */
-} cut;
-
-static int64_t divide_up(int64_t a, int64_t b) { return a / b + (a % b != 0); }
-
-static cut cut_work(int64_t n, int64_t inner) {
-    cut c = {.n = n, .inner = inner};
-    c.width = inner < MOST_WIDTH ? inner : MOST_WIDTH;
-    c.tiles = divide_up(inner, c.width);
-    c.length = BLOCK_ELEMENTS / c.width > LEAST_ROWS ? BLOCK_ELEMENTS / c.width : LEAST_ROWS;
-    c.blocks = n > 2 * c.length ? divide_up(n, c.length) : 1;
-    if (c.blocks == 1) c.length = n;
-    c.unit = c.length * c.width;
-    return c;
-}
-
-static int64_t unit_grain(const cut *c) { return c->unit > 0 ? divide_up(THREAD_ELEMENTS, c->unit) : THREAD_ELEMENTS; }
-
-/* Where a unit's elements begin in x and its results in y, both counted in elements. */
-typedef struct {
-    int64_t length, width, x, y;
-} place;
-
-static place unit_place(const cut *c, int64_t unit) {
-    const int64_t tile = unit % c->tiles, block = unit / c->tiles % c->blocks, o = unit / c->tiles / c->blocks;
-    const int64_t row = block * c->length, column = tile * c->width;
-    return (place){c->n - row < c->length ? c->n - row : c->length,
-                   c->inner - column < c->width ? c->inner - column : c->width, (o * c->n + row) * c->inner + column,
-                   (o * c->blocks + block) * c->inner + column};
-}
+/* Entry points of the reductions to one value: check the arguments, cut the work as cut.h says, call the active table. */
+#include "cut.h"
 
 /* x: (outer, n, inner), y: (outer, blocks, inner) */
 typedef struct {
-    cut cut;
+    tg_cut cut;
     tg_reduce_rows_fn rows;
     tg_reduce_columns_fn columns;
     tg_argreduce_rows_fn arg_rows;
@@ -65,7 +21,7 @@ static void reduce_range(void *ctx, int64_t begin, int64_t end) {
         return;
     }
     for (int64_t unit = begin; unit < end; unit++) {
-        const place p = unit_place(&c->cut, unit);
+        const tg_place p = tg_unit_place(&c->cut, unit);
         const char *x = c->x + p.x * c->itemsize;
         char *y = c->y + p.y * c->itemsize;
         if (c->cut.inner == 1)
@@ -83,7 +39,7 @@ static const int combining_op[TG_REDUCE_COUNT] = {
 static int reduce(int op, int dtype, int64_t outer, int64_t n, int64_t inner, const void *x, void *y, int slot) {
     const int64_t itemsize = (int64_t)tg_itemsize(dtype);
     const tg_reduce_kernels *kernels = tg_active->reduce[dtype];
-    reduce_call call = {.cut = cut_work(n, inner),
+    reduce_call call = {.cut = tg_cut_work(n, inner),
                         .rows = kernels->rows[op],
                         .columns = kernels->columns[op],
                         .itemsize = itemsize,
@@ -93,7 +49,7 @@ static int reduce(int op, int dtype, int64_t outer, int64_t n, int64_t inner, co
         call.y = tg_scratch(slot, (size_t)(outer * call.cut.blocks * inner * itemsize));
         if (!call.y) return TG_NO_MEMORY;
     }
-    tg_parallel_for(outer * call.cut.blocks * call.cut.tiles, unit_grain(&call.cut), reduce_range, &call);
+    tg_parallel_for(outer * call.cut.blocks * call.cut.tiles, tg_cut_grain(&call.cut), reduce_range, &call);
     if (call.cut.blocks == 1) return TG_OK;
     return reduce(combining_op[op], dtype, outer, call.cut.blocks, inner, call.y, y, !slot);
 }
@@ -116,6 +72,7 @@ int tg_reduce(int op, int dtype, int64_t outer, int64_t n, int64_t inner, const 
     if (!y || (n > 0 && !x)) return TG_BAD_ARGUMENT;
     status = reduce(op, dtype, outer, n, inner, x, y, 0);
     if (status == TG_OK && op == TG_REDUCE_mean) tg_active->reduce[dtype]->divide(outputs, y, (double)n);
+    if (status == TG_OK && op == TG_REDUCE_norm) tg_active->reduce[dtype]->root(outputs, y);
     return status;
 }
 
@@ -126,7 +83,7 @@ static void argreduce_range(void *ctx, int64_t begin, int64_t end) {
         return;
     }
     for (int64_t unit = begin; unit < end; unit++) {
-        const place p = unit_place(&c->cut, unit);
+        const tg_place p = tg_unit_place(&c->cut, unit);
         const char *x = c->x + p.x * c->itemsize;
         if (c->cut.inner == 1)
             c->arg_rows(1, p.length, x, c->positions + p.y);
@@ -154,18 +111,18 @@ int tg_argreduce(int op, int dtype, int64_t outer, int64_t n, int64_t inner, con
     if (outputs == 0) return TG_OK;
     if (!x || !y) return TG_BAD_ARGUMENT;
     const tg_reduce_kernels *kernels = tg_active->reduce[dtype];
-    reduce_call call = {.cut = cut_work(n, inner),
+    reduce_call call = {.cut = tg_cut_work(n, inner),
                         .arg_rows = kernels->arg_rows[op],
                         .arg_columns = kernels->arg_columns[op],
                         .itemsize = (int64_t)tg_itemsize(dtype),
                         .x = x,
                         .positions = y};
-    const cut *c = &call.cut;
+    const tg_cut *c = &call.cut;
     if (c->blocks > 1) {
         call.positions = tg_scratch(0, (size_t)(outputs * c->blocks) * sizeof(int64_t)); /* (outer, blocks, inner) */
         if (!call.positions) return TG_NO_MEMORY;
     }
-    tg_parallel_for(outer * c->blocks * c->tiles, unit_grain(c), argreduce_range, &call);
+    tg_parallel_for(outer * c->blocks * c->tiles, tg_cut_grain(c), argreduce_range, &call);
     for (int64_t k = 0; c->blocks > 1 && k < outputs; k++) {
         const int64_t o = k / inner, i = k % inner;
         double best = 0;

@@ -55,6 +55,51 @@ int tg_softmax_grad(int op, int dtype, int64_t rows, int64_t cols, const void *g
     return softmax_run(dtype, rows, &call);
 }
 
+/* ---- logsumexp -------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const tg_softmax_kernels *kernels;
+    const char *gy, *x, *y; /* gy, y: of the gradient */
+    char *out;
+    int64_t cols, itemsize;
+} logsumexp_call;
+
+static void logsumexp_range(void *ctx, int64_t begin, int64_t end) {
+    const logsumexp_call *c = ctx;
+    const int64_t row = begin * c->itemsize, matrix = row * c->cols;
+    if (c->gy)
+        c->kernels->logsumexp_grad(end - begin, c->cols, c->gy + row, c->x + matrix, c->y + row, c->out + matrix);
+    else
+        c->kernels->logsumexp(end - begin, c->cols, c->x + matrix, c->out + row);
+}
+
+static int logsumexp_sizes(int dtype, int64_t rows, int64_t cols, int64_t *bytes) {
+    if (!tg_is_dtype(dtype)) return TG_BAD_ARGUMENT;
+    if (tg_mul_overflows(rows, cols, bytes) || tg_mul_overflows(*bytes, (int64_t)tg_itemsize(dtype), bytes))
+        return TG_BAD_SIZE;
+    return TG_OK;
+}
+
+int tg_logsumexp(int dtype, int64_t rows, int64_t cols, const void *x, void *y) {
+    int64_t bytes;
+    const int status = logsumexp_sizes(dtype, rows, cols, &bytes);
+    if (status != TG_OK || rows == 0) return status;
+    if (!y || (bytes > 0 && !x)) return TG_BAD_ARGUMENT;
+    logsumexp_call call = {tg_active->softmax[dtype], NULL, x, NULL, y, cols, (int64_t)tg_itemsize(dtype)};
+    tg_parallel_for(rows, row_grain(cols), logsumexp_range, &call);
+    return TG_OK;
+}
+
+int tg_logsumexp_grad(int dtype, int64_t rows, int64_t cols, const void *gy, const void *x, const void *y, void *gx) {
+    int64_t bytes;
+    const int status = logsumexp_sizes(dtype, rows, cols, &bytes);
+    if (status != TG_OK || bytes == 0) return status;
+    if (!gy || !x || !y || !gx) return TG_BAD_ARGUMENT;
+    logsumexp_call call = {tg_active->softmax[dtype], gy, x, y, gx, cols, (int64_t)tg_itemsize(dtype)};
+    tg_parallel_for(rows, row_grain(cols), logsumexp_range, &call);
+    return TG_OK;
+}
+
 /* ---- cross-entropy ---------------------------------------------------------------------------------------------- */
 
 static double element(int dtype, const void *array, int64_t i) {
@@ -107,26 +152,35 @@ static int cross_entropy_prepare(int dtype, int64_t rows, int64_t cols, const vo
     return TG_OK;
 }
 
+/* The sum of the weights of the labels that count, in the labels' order. */
+static double labels_weight(int dtype, int64_t rows, const tg_cross_entropy_call *call) {
+    double sum = 0;
+    for (int64_t r = 0; r < rows; r++)
+        if (call->labels[r] != call->ignore_index)
+            sum += call->weight ? element(dtype, call->weight, call->labels[r]) : 1;
+    return sum;
+}
+
 int tg_cross_entropy(int dtype, int64_t rows, int64_t cols, const void *x, const int64_t *labels, const void *weight,
-                     int64_t ignore_index, double label_smoothing, int reduction, void *loss, void *saved) {
+                     int64_t ignore_index, double label_smoothing, int reduction, void *loss, void *saved, void *gx) {
     cross_entropy_task task;
     const int status =
         cross_entropy_prepare(dtype, rows, cols, x, labels, weight, ignore_index, label_smoothing, reduction, &task);
     if (status != TG_OK) return status;
-    if (!saved || (!loss && (rows > 0 || reduction != TG_NONE))) return TG_BAD_ARGUMENT;
+    if (!loss && (rows > 0 || reduction != TG_NONE)) return TG_BAD_ARGUMENT;
     const int64_t blocks = rows / task.call.block + (rows % task.call.block != 0);
+    const double weights = labels_weight(dtype, rows, &task.call);
     task.kernel = tg_active->softmax[dtype]->cross_entropy;
     task.call.lse = saved;
     task.call.loss = reduction == TG_NONE ? loss : NULL;
-    task.call.sums = tg_scratch(0, (size_t)blocks * 2 * sizeof(double));
+    task.call.divisor = reduction == TG_MEAN ? weights : 1;
+    task.call.gx = gx;
+    task.call.sums = tg_scratch(0, (size_t)blocks * sizeof(double));
     if (!task.call.sums && blocks > 0) return TG_NO_MEMORY;
     tg_parallel_for(rows, row_grain(cols), cross_entropy_range, &task);
-    double sum = 0, weights = 0;
-    for (int64_t b = 0; b < blocks; b++) {
-        sum += task.call.sums[2 * b];
-        weights += task.call.sums[2 * b + 1];
-    }
-    set_element(dtype, saved, rows, weights);
+    double sum = 0;
+    for (int64_t b = 0; b < blocks; b++) sum += task.call.sums[b];
+    if (saved) set_element(dtype, saved, rows, weights);
     if (reduction != TG_NONE) set_element(dtype, loss, 0, reduction == TG_MEAN ? sum / weights : sum);
     return TG_OK;
 }

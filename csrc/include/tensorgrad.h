@@ -128,24 +128,53 @@ int tg_reduce(int op, int dtype, int64_t outer, int64_t n, int64_t inner, const 
 /* y[o, i] = position of the first maximum (minimum) over j, a NaN counting as the extreme. n must be >= 1 */
 int tg_argreduce(int op, int dtype, int64_t outer, int64_t n, int64_t inner, const void *x, int64_t *y);
 
+/* The mean, and the sum of squared deviations from it divided by n - correction (NaN unless that is > 0), over j. x: (outer, n,
+ * inner); mean, var: (outer, inner), mean may be NULL. One pass over x; moments are combined pairwise, so that neither a large
+ * mean nor a large n costs accuracy; the mean is as exact as the largest element is. */
+int tg_variance(int dtype, int64_t outer, int64_t n, int64_t inner, const void *x, double correction, void *mean,
+                void *var);
+
 /* ---- softmax and losses ----------------------------------------------------------------------------------------- */
 
 /* softmax or log_softmax along the last axis. x, y: (rows, cols) */
 int tg_softmax(int op, int dtype, int64_t rows, int64_t cols, const void *x, void *y);
 int tg_softmax_grad(int op, int dtype, int64_t rows, int64_t cols, const void *gy, const void *y, void *gx);
 
+/* y[r] = log(sum_c exp(x[r, c])) without overflow: -inf over nothing or -inf alone. x: (rows, cols), y: (rows) */
+int tg_logsumexp(int dtype, int64_t rows, int64_t cols, const void *x, void *y);
+/* gx = gy * exp(x - y). gy, y: (rows), x, gx: (rows, cols) */
+int tg_logsumexp_grad(int dtype, int64_t rows, int64_t cols, const void *gy, const void *x, const void *y, void *gx);
+
 enum tg_reduction { TG_NONE = 0, TG_MEAN = 1, TG_SUM = 2 };
 
 /* Softmax cross-entropy with class indices, one pass over the logits.
  * x: (rows, cols); labels: (rows), in [0, cols) or ignore_index; weight: (cols) or NULL; loss: (rows) for TG_NONE, else (1);
- * saved: (rows + 1): the log-sum-exp of each row, then the sum of the weights of the labels that count.
+ * saved: (rows + 1) or NULL: the log-sum-exp of each row, then the sum of the weights of the labels that count;
+ * gx: (rows, cols) or NULL: the gradient of x for gy = 1, written in the same visit of the rows.
  * loss_row = (1 - s) * w[label] * (lse - x[label]) + s / cols * sum_c w[c] * (lse - x[c]); mean divides by that sum of weights. */
 int tg_cross_entropy(int dtype, int64_t rows, int64_t cols, const void *x, const int64_t *labels, const void *weight,
-                     int64_t ignore_index, double label_smoothing, int reduction, void *loss, void *saved);
+                     int64_t ignore_index, double label_smoothing, int reduction, void *loss, void *saved, void *gx);
 /* gy: (rows) for TG_NONE, else (1); gx: (rows, cols) */
 int tg_cross_entropy_grad(int dtype, int64_t rows, int64_t cols, const void *x, const int64_t *labels,
                           const void *weight, int64_t ignore_index, double label_smoothing, int reduction,
                           const void *saved, const void *gy, void *gx);
+
+/* ---- normalisation of rows -------------------------------------------------------------------------------------- */
+
+/* y = (x - mean) / sqrt(var + eps) * weight + bias, mean and var over each row. x, y: (rows, cols); weight, bias: (cols) or NULL;
+ * saved: (2, rows): the means, then 1 / sqrt(var + eps). */
+int tg_layer_norm(int dtype, int64_t rows, int64_t cols, const void *x, const void *weight, const void *bias, double eps,
+                  void *y, void *saved);
+/* gy, gx: (rows, cols), gw, gb: (cols); each of gx, gw, gb may be NULL and is then not computed. gw and gb are sums over rows in
+ * blocks of 32 (64 where cols <= 64), which are added in pairs. */
+int tg_layer_norm_grad(int dtype, int64_t rows, int64_t cols, const void *gy, const void *x, const void *weight,
+                       const void *saved, void *gx, void *gw, void *gb);
+
+/* y = x / sqrt(mean(x^2) + eps) * weight. saved: (rows): 1 / sqrt(mean(x^2) + eps) */
+int tg_rms_norm(int dtype, int64_t rows, int64_t cols, const void *x, const void *weight, double eps, void *y,
+                void *saved);
+int tg_rms_norm_grad(int dtype, int64_t rows, int64_t cols, const void *gy, const void *x, const void *weight,
+                     const void *saved, void *gx, void *gw);
 
 /* ---- matrix multiplication -------------------------------------------------------------------------------------- */
 

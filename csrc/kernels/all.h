@@ -24,6 +24,7 @@ const tg_kernels TG_CAT(tg_kernels_, TG_ISA) = {
     .move = {&move_kernels_f32, &move_kernels_f64},
     .reduce = {&reduce_kernels_f32, &reduce_kernels_f64},
     .softmax = {&softmax_kernels_f32, &softmax_kernels_f64},
+    .norm = {&norm_kernels_f32, &norm_kernels_f64},
     .gemm = {&gemm_kernels_f32, &gemm_kernels_f64},
     .optimizer = {&optimizer_kernels_f32, &optimizer_kernels_f64},
     .random = {&random_kernels_f32, &random_kernels_f64},

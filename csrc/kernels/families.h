@@ -8,6 +8,7 @@
 #include "move.h"
 #include "reduce.h"
 #include "softmax.h"
+#include "norm.h"
 #include "gemm.h"
 #include "optimizer.h"
 #include "random.h"

@@ -206,13 +206,23 @@ static void FN(reduce_divide)(int64_t n, void *yp, double divisor) {
     for (int64_t i = 0; i < n; i += LANES) v_store_upto(y + i, v_load_upto(y + i, n - i) / v_set(divisor), n - i);
 }
 
+static void FN(reduce_root)(int64_t n, void *yp) {
+    real *y = yp;
+    for (int64_t i = 0; i < n; i += LANES) v_store_upto(y + i, v_sqrt(v_load_upto(y + i, n - i)), n - i);
+}
+
+#include "moments.h"
+
 #define TG_REDUCE_ROWS(name, ...) FN(name##_rows),
 #define TG_REDUCE_COLUMNS(name, ...) FN(name##_columns),
 static const tg_reduce_kernels FN(reduce_kernels) = {{TG_REDUCE_OPS(TG_REDUCE_ROWS)},
                                                      {TG_REDUCE_OPS(TG_REDUCE_COLUMNS)},
                                                      {TG_ARGREDUCE_OPS(TG_REDUCE_ROWS)},
                                                      {TG_ARGREDUCE_OPS(TG_REDUCE_COLUMNS)},
-                                                     FN(reduce_divide)};
+                                                     FN(reduce_divide),
+                                                     FN(reduce_root),
+                                                     FN(moments_rows),
+                                                     FN(moments_columns)};
 
 #undef TG_REDUCE_ROWS
 #undef TG_REDUCE_COLUMNS

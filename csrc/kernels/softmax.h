@@ -5,6 +5,9 @@
  * across lanes. The row's maximum is subtracted first, so nothing overflows. A row of -inf alone gives NaN, as a NaN or +inf
  * in the row does.
  *
+ * A wide row is walked two or three times, and memory rests in all walks but the first: so the last one, or the one with the
+ * exponentials, asks for the next row.
+ *
  * Order of a row's sum: narrow rows one column after the other; wide rows in leaves of 128 vectors as in reduce.h (with two
  * accumulators for sums of exponentials), leaf after leaf in double.
  */
@@ -59,6 +62,8 @@ TG_INLINE real FN(exp_row)(int64_t cols, const real *x, vec top, real *y) {
         for (; c + 2 * LANES <= end; c += 2 * LANES)
             for (int k = 0; k < 2; k++) {
                 const vec e = v_exp(v_load(x + c + k * LANES) - top);
+                __builtin_prefetch(x + cols + c + k * LANES);
+                if (y) __builtin_prefetch(y + cols + c + k * LANES, 1);
                 if (y) v_store(y + c + k * LANES, e);
                 sum[k] += e;
             }
@@ -70,6 +75,14 @@ TG_INLINE real FN(exp_row)(int64_t cols, const real *x, vec top, real *y) {
         total += (double)FN(reduce_lanes)(TG_REDUCE_sum, sum[0] + sum[1])[0];
     }
     return (real)total;
+}
+
+/* y[c] *= scale. y: (cols) */
+TG_INLINE void FN(scale_row)(int64_t cols, real *y, vec scale) {
+    int64_t c = 0;
+    for (; c + 2 * LANES <= cols; c += 2 * LANES)
+        for (int k = 0; k < 2; k++) v_store(y + c + k * LANES, v_load(y + c + k * LANES) * scale);
+    for (; c < cols; c += LANES) v_store_upto(y + c, v_load_upto(y + c, cols - c) * scale, cols - c);
 }
 
 /* The sum of a[c] b[c]. a, b: (cols) */
@@ -85,6 +98,13 @@ TG_INLINE real FN(dot_row)(int64_t cols, const real *a, const real *b) {
         total += (double)FN(reduce_lanes)(TG_REDUCE_sum, (sum[0] + sum[2]) + (sum[1] + sum[3]))[0];
     }
     return (real)total;
+}
+
+/* What the gradient of the next row reads and writes. */
+TG_INLINE void FN(fetch_gradient)(const real *a, const real *b, const real *gx) {
+    __builtin_prefetch(a);
+    __builtin_prefetch(b);
+    __builtin_prefetch(gx, 1);
 }
 
 /* ---- softmax and log_softmax ------------------------------------------------------------------------------------ */
@@ -105,8 +125,7 @@ static void FN(softmax_fwd)(int64_t rows, int64_t cols, const void *xp, void *yp
     }
     for (int64_t r = 0; r < rows; r++, x += cols, y += cols) {
         const vec top = v_set((double)FN(reduce_row)(TG_REDUCE_max, cols, x));
-        const vec scale = v_set(1 / (double)FN(exp_row)(cols, x, top, y));
-        for (int64_t c = 0; c < cols; c += LANES) v_store_upto(y + c, v_load_upto(y + c, cols - c) * scale, cols - c);
+        FN(scale_row)(cols, y, v_set(1 / (double)FN(exp_row)(cols, x, top, y)));
     }
 }
 
@@ -127,8 +146,10 @@ static void FN(log_softmax_fwd)(int64_t rows, int64_t cols, const void *xp, void
     for (int64_t r = 0; r < rows; r++, x += cols, y += cols) {
         const vec top = v_set((double)FN(reduce_row)(TG_REDUCE_max, cols, x));
         const vec log_sum = v_log(v_set((double)FN(exp_row)(cols, x, top, NULL)));
-        for (int64_t c = 0; c < cols; c += LANES)
+        for (int64_t c = 0; c < cols; c += LANES) {
+            __builtin_prefetch(y + cols + c, 1);
             v_store_upto(y + c, (v_load_upto(x + c, cols - c) - top) - log_sum, cols - c);
+        }
     }
 }
 
@@ -149,8 +170,10 @@ static void FN(softmax_bwd)(int64_t rows, int64_t cols, const void *gyp, const v
     }
     for (int64_t r = 0; r < rows; r++, gy += cols, y += cols, gx += cols) {
         const vec dot = v_set((double)FN(dot_row)(cols, gy, y));
-        for (int64_t c = 0; c < cols; c += LANES)
+        for (int64_t c = 0; c < cols; c += LANES) {
+            FN(fetch_gradient)(gy + cols + c, y + cols + c, gx + cols + c);
             v_store_upto(gx + c, v_load_upto(y + c, cols - c) * (v_load_upto(gy + c, cols - c) - dot), cols - c);
+        }
     }
 }
 
@@ -171,27 +194,75 @@ static void FN(log_softmax_bwd)(int64_t rows, int64_t cols, const void *gyp, con
     }
     for (int64_t r = 0; r < rows; r++, gy += cols, y += cols, gx += cols) {
         const vec sum = v_set((double)FN(reduce_row)(TG_REDUCE_sum, cols, gy));
-        for (int64_t c = 0; c < cols; c += LANES)
+        for (int64_t c = 0; c < cols; c += LANES) {
+            FN(fetch_gradient)(gy + cols + c, y + cols + c, gx + cols + c);
             v_store_upto(gx + c, v_load_upto(gy + c, cols - c) - v_exp(v_load_upto(y + c, cols - c)) * sum, cols - c);
+        }
+    }
+}
+
+/* ---- logsumexp -------------------------------------------------------------------------------------------------- */
+
+/* The maximum, or 0 where that is infinite: nothing has to be kept from overflowing there, and inf - inf is NaN. */
+TG_INLINE vec FN(finite_top)(vec top) {
+    return v_select(v_abs(top) == v_set(INFINITY), v_set(0), top);
+}
+
+static void FN(logsumexp_fwd)(int64_t rows, int64_t cols, const void *xp, void *yp) {
+    const real *x = xp;
+    real *y = yp;
+    if (cols <= FN(NARROW_COLS)) {
+        for (int64_t r = 0; r < rows; r += LANES) {
+            vec t[FN(NARROW_COLS)], top = v_set(-INFINITY), sum = v_set(0);
+            FN(load_columns)(rows - r, cols, x + r * cols, t);
+            for (int64_t c = 0; c < cols; c++) top = v_max(top, t[c]);
+            top = FN(finite_top)(top);
+            for (int64_t c = 0; c < cols; c++) sum += v_exp(t[c] - top);
+            v_store_upto(y + r, top + v_log(sum), rows - r);
+        }
+        return;
+    }
+    for (int64_t r = 0; r < rows; r++, x += cols) {
+        const vec top = FN(finite_top)(v_set((double)FN(reduce_row)(TG_REDUCE_max, cols, x)));
+        y[r] = (top + v_log(v_set((double)FN(exp_row)(cols, x, top, NULL))))[0];
+    }
+}
+
+/* gx = gy exp(x - y). gy, y: (rows) */
+static void FN(logsumexp_bwd)(int64_t rows, int64_t cols, const void *gyp, const void *xp, const void *yp, void *gxp) {
+    const real *gy = gyp, *x = xp, *y = yp;
+    real *gx = gxp;
+    for (int64_t r = 0; r < rows; r++, x += cols, gx += cols) {
+        const vec lse = v_set((double)y[r]), g = v_set((double)gy[r]);
+        for (int64_t c = 0; c < cols; c += LANES)
+            v_store_upto(gx + c, g * v_exp(v_load_upto(x + c, cols - c) - lse), cols - c);
     }
 }
 
 /* ---- cross-entropy ---------------------------------------------------------------------------------------------- */
 
-/* The maximum and log sum exp(x - maximum) of a block's rows. x: (rows, cols), top, log_sum: (rows rounded up to LANES) */
-static void FN(row_log_sums)(int64_t rows, int64_t cols, const real *x, real *top, real *log_sum) {
+/* The maximum and log sum exp(x - maximum) of a block's rows; and in y, if that is not NULL, scale times their softmax.
+ * x, y: (rows, cols), top, log_sum, scale: (rows rounded up to LANES); scale is not read without y */
+static void FN(row_log_sums)(int64_t rows, int64_t cols, const real *x, real *top, real *log_sum, const real *scale,
+                             real *y) {
     if (cols <= FN(NARROW_COLS)) {
         for (int64_t r = 0; r < rows; r += LANES) {
             vec t[FN(NARROW_COLS)], sum;
             FN(load_columns)(rows - r, cols, x + r * cols, t);
             v_store(top + r, FN(exp_columns)(cols, t, &sum));
             v_store(log_sum + r, v_log(sum));
+            if (!y) continue;
+            const vec factor = v_load(scale + r) / sum;
+            for (int64_t c = 0; c < cols; c++) t[c] *= factor;
+            FN(store_columns)(rows - r, cols, t, y + r * cols);
         }
         return;
     }
     for (int64_t r = 0; r < rows; r++, x += cols) {
         top[r] = FN(reduce_row)(TG_REDUCE_max, cols, x);
-        log_sum[r] = v_log(v_set((double)FN(exp_row)(cols, x, v_set((double)top[r]), NULL)))[0];
+        const real sum = FN(exp_row)(cols, x, v_set((double)top[r]), y ? y + r * cols : NULL);
+        log_sum[r] = v_log(v_set((double)sum))[0];
+        if (y) FN(scale_row)(cols, y + r * cols, v_set((double)(scale[r] / sum)));
     }
 }
 
@@ -206,30 +277,50 @@ static real FN(smoothing_loss)(int64_t cols, const real *x, const real *weight, 
     return FN(reduce_lanes)(TG_REDUCE_sum, sum)[0];
 }
 
+/* gx[c] -= everywhere w[c]: gx, weight: (cols); weight may be NULL */
+static void FN(smoothing_gradient)(int64_t cols, const real *weight, real everywhere, real *gx) {
+    for (int64_t c = 0; c < cols; c += LANES) {
+        const vec w = weight ? v_load_upto(weight + c, cols - c) : v_set(1);
+        v_store_upto(gx + c, v_load_upto(gx + c, cols - c) - v_set((double)everywhere) * w, cols - c);
+    }
+}
+
+/* With gx, also the gradient for gy = 1, in the same visit of the rows: see cross_entropy_bwd. */
 static void FN(cross_entropy_fwd)(const tg_cross_entropy_call *call, int64_t begin, int64_t end) {
     const int64_t cols = call->cols;
-    const real *x = call->x, *weight = call->weight;
-    const real s = (real)call->smoothing;
+    const real *weight = call->weight;
+    const real s = (real)call->smoothing, total = (real)call->weight_total;
+    const real g = 1 / (real)call->divisor, everywhere = g * s / (real)cols;
     for (int64_t from = begin; from < end; from += call->block) {
-        const int64_t rows = end - from < call->block ? end - from : call->block;
-        real top[TG_SOFTMAX_BLOCK + 16], log_sum[TG_SOFTMAX_BLOCK + 16];
+        const int64_t rows = end - from < call->block ? end - from : call->block, *labels = call->labels + from;
+        const real *x = (const real *)call->x + from * cols;
+        real *gx = call->gx ? (real *)call->gx + from * cols : NULL;
+        real top[TG_SOFTMAX_BLOCK + 16], log_sum[TG_SOFTMAX_BLOCK + 16], scale[TG_SOFTMAX_BLOCK + 16];
         real loss[TG_SOFTMAX_BLOCK], label_weight[TG_SOFTMAX_BLOCK];
-        FN(row_log_sums)(rows, cols, x + from * cols, top, log_sum);
         for (int64_t r = 0; r < rows; r++) {
-            const int64_t label = call->labels[from + r];
-            const real *row = x + (from + r) * cols;
-            ((real *)call->lse)[from + r] = top[r] + log_sum[r];
-            loss[r] = label_weight[r] = 0;
-            if (label == call->ignore_index) continue;
-            label_weight[r] = weight ? weight[label] : 1;
+            label_weight[r] = labels[r] == call->ignore_index ? 0 : weight ? weight[labels[r]] : 1;
+            scale[r] = g * (1 - s) * label_weight[r] + everywhere * total;
+        }
+        for (int64_t r = rows; r < (rows + LANES - 1) / LANES * LANES; r++) scale[r] = 0;
+        FN(row_log_sums)(rows, cols, x, top, log_sum, scale, gx);
+        for (int64_t r = 0; r < rows; r++) {
+            const int64_t label = labels[r];
+            const real *row = x + r * cols;
+            if (call->lse) ((real *)call->lse)[from + r] = top[r] + log_sum[r];
+            loss[r] = 0;
+            if (label == call->ignore_index) {
+                if (gx) memset(gx + r * cols, 0, (size_t)cols * sizeof(real));
+                continue;
+            }
             /* not lse - x: top - x is exact where it matters, lse is rounded */
             loss[r] = (1 - s) * label_weight[r] * ((top[r] - row[label]) + log_sum[r]);
             if (s != 0) loss[r] += s / (real)cols * FN(smoothing_loss)(cols, row, weight, top[r], log_sum[r]);
+            if (!gx) continue;
+            if (s != 0) FN(smoothing_gradient)(cols, weight, everywhere, gx + r * cols);
+            gx[r * cols + label] -= g * (1 - s) * label_weight[r];
         }
         if (call->loss) memcpy((real *)call->loss + from, loss, (size_t)rows * sizeof(real));
-        double *sums = call->sums + from / call->block * 2;
-        sums[0] = (double)FN(reduce_row)(TG_REDUCE_sum, rows, loss);
-        sums[1] = (double)FN(reduce_row)(TG_REDUCE_sum, rows, label_weight);
+        call->sums[from / call->block] = (double)FN(reduce_row)(TG_REDUCE_sum, rows, loss);
     }
 }
 
@@ -266,5 +357,7 @@ static void FN(cross_entropy_bwd)(const tg_cross_entropy_call *call, int64_t beg
 
 static const tg_softmax_kernels FN(softmax_kernels) = {{FN(softmax_fwd), FN(log_softmax_fwd)},
                                                        {FN(softmax_bwd), FN(log_softmax_bwd)},
+                                                       FN(logsumexp_fwd),
+                                                       FN(logsumexp_bwd),
                                                        FN(cross_entropy_fwd),
                                                        FN(cross_entropy_bwd)};

@@ -29,20 +29,23 @@ typedef struct {
     double smoothing;      /* s */
     double weight_total;   /* the sum of weight over all classes */
     void *loss;            /* forward: (rows), or NULL if only the sums are wanted */
-    void *lse;             /* forward: (rows) */
+    void *lse;             /* forward: (rows), or NULL if not wanted */
     int64_t block;         /* forward: begin is a multiple of it; at most TG_SOFTMAX_BLOCK */
-    double *sums;          /* forward: (blocks, 2): the block's loss, and the weight of its labels */
+    double *sums;          /* forward: (blocks): the block's loss */
     const void *saved_lse; /* gradient: (rows) */
     const void *gy;        /* gradient: (rows) if gy_per_row, else (1) */
     int gy_per_row;
-    double divisor; /* gradient: gy is divided by it */
-    void *gx;       /* gradient: (rows, cols) */
+    double divisor; /* gy is divided by it */
+    void *gx;       /* (rows, cols); forward: the gradient for gy = 1, or NULL if not wanted */
 } tg_cross_entropy_call;
 typedef void (*tg_cross_entropy_fn)(const tg_cross_entropy_call *call, int64_t begin, int64_t end);
 
 typedef struct {
     tg_softmax_fn forward[TG_SOFTMAX_COUNT];
     tg_softmax_grad_fn gradient[TG_SOFTMAX_COUNT];
+    void (*logsumexp)(int64_t rows, int64_t cols, const void *x, void *y); /* x: (rows, cols), y: (rows) */
+    void (*logsumexp_grad)(int64_t rows, int64_t cols, const void *gy, const void *x, const void *y,
+                           void *gx); /* gy, y: (rows), x, gx: (rows, cols) */
     tg_cross_entropy_fn cross_entropy;
     tg_cross_entropy_fn cross_entropy_grad;
 } tg_softmax_kernels;

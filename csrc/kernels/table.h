@@ -11,6 +11,7 @@
 #include "move_table.h"
 #include "reduce_table.h"
 #include "softmax_table.h"
+#include "norm_table.h"
 #include "gemm_table.h"
 #include "optimizer_table.h"
 #include "random_table.h"
@@ -22,6 +23,7 @@ typedef struct {
     const tg_move_kernels *move[2];
     const tg_reduce_kernels *reduce[2];
     const tg_softmax_kernels *softmax[2];
+    const tg_norm_kernels *norm[2];
     const tg_gemm_kernels *gemm[2];
     const tg_optimizer_kernels *optimizer[2];
     const tg_random_kernels *random[2];

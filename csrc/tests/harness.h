@@ -16,9 +16,11 @@
     TEST(threads)   \
     TEST(memory)    \
     TEST(tables)    \
-    TEST(reduce)    \
-    TEST(softmax)   \
     TEST(gemm)      \
+    TEST(reduce)    \
+    TEST(moments)   \
+    TEST(softmax)   \
+    TEST(norm)      \
     TEST(optimizer)
 
 /* Counts a failure and goes on; prints the first ten of a test. Callable from any thread. */

@@ -25,11 +25,12 @@ static double reference(int op, int dtype, shape s, int64_t o, int64_t i, const 
         case TG_REDUCE_max: a = v != v || a != a ? NAN : v > a ? v : a; break;
         case TG_REDUCE_min: a = v != v || a != a ? NAN : v < a ? v : a; break;
         case TG_REDUCE_prod: a *= v; break;
+        case TG_REDUCE_norm:
         case TG_REDUCE_sumsq: a += v * v; break;
         default: a += v;
         }
     }
-    return (double)(op == TG_REDUCE_mean ? a / (long double)s.n : a);
+    return (double)(op == TG_REDUCE_mean ? a / (long double)s.n : op == TG_REDUCE_norm ? sqrtl(a) : a);
 }
 
 static int64_t arg_reference(int op, int dtype, shape s, int64_t o, int64_t i, const void *x) {

@@ -94,6 +94,31 @@ static void check_softmax(fixture *f) {
     }
 }
 
+static void check_logsumexp(fixture *f) {
+    const int64_t rows = f->rows, cols = f->cols;
+    void *y = room(rows * 8), *again = room(rows * 8);
+    for (int threads = 1; threads <= 3; threads += 2) {
+        tg_set_num_threads(threads);
+        CHECK(tg_logsumexp(f->dtype, rows, cols, f->xt, threads == 1 ? y : again) == TG_OK);
+        /* gy: the first rows of the fixture's, read as (rows) */
+        CHECK(tg_logsumexp_grad(f->dtype, rows, cols, f->gyt, f->xt, y, threads == 1 ? f->gx : f->again) == TG_OK);
+    }
+    CHECK(memcmp(y, again, (size_t)rows * tg_itemsize(f->dtype)) == 0);
+    CHECK(memcmp(f->gx, f->again, (size_t)(rows * cols) * tg_itemsize(f->dtype)) == 0);
+    for (int64_t r = 0; r < rows; r++) {
+        const double got = test_element(f->dtype, y, r);
+        double lse = row_lse(cols, f->x + r * cols);
+        if (isnan(lse)) lse = -INFINITY; /* a row of -inf alone */
+        CHECK_THAT(test_close(lse, got, f->tolerance), "%s: logsumexp of (%d, %d) dtype %d: %.9g, not %.9g", tg_isa(),
+                   (int)rows, (int)cols, f->dtype, got, lse);
+        for (int64_t c = 0; c < cols; c++)
+            CHECK_THAT(test_close(f->gy[r] * exp(f->x[r * cols + c] - lse),
+                                  test_element(f->dtype, f->gx, r * cols + c), f->tolerance * 4),
+                       "%s: gradient of logsumexp of (%d, %d) dtype %d", tg_isa(), (int)rows, (int)cols, f->dtype);
+    }
+    free(y), free(again);
+}
+
 static void check_cross_entropy(fixture *f, int weighted, double s, int reduction, uint64_t *random) {
     const int64_t rows = f->rows, cols = f->cols, outputs = reduction == TG_NONE ? rows : 1;
     double *w = room(cols * 8), *g = room(outputs * 8), total = 0, weights = 0, sum = 0;
@@ -107,7 +132,7 @@ static void check_cross_entropy(fixture *f, int weighted, double s, int reductio
     for (int64_t c = 0; c < cols; c++) total += w[c];
     tg_set_num_threads(1);
     CHECK(tg_cross_entropy(f->dtype, rows, cols, f->xt, f->labels, weighted ? wt : NULL, -100, s, reduction, loss,
-                           saved) == TG_OK);
+                           saved, NULL) == TG_OK);
     CHECK(tg_cross_entropy_grad(f->dtype, rows, cols, f->xt, f->labels, weighted ? wt : NULL, -100, s, reduction, saved,
                                 gt, f->gx) == TG_OK);
     for (int64_t r = 0; r < rows; r++)
@@ -141,10 +166,27 @@ static void check_cross_entropy(fixture *f, int weighted, double s, int reductio
             test_element(f->dtype, loss, 0));
     tg_set_num_threads(2);
     CHECK(tg_cross_entropy(f->dtype, rows, cols, f->xt, f->labels, weighted ? wt : NULL, -100, s, reduction, loss2,
-                           saved) == TG_OK);
+                           saved, NULL) == TG_OK);
     CHECK(tg_cross_entropy_grad(f->dtype, rows, cols, f->xt, f->labels, weighted ? wt : NULL, -100, s, reduction, saved,
                                 gt, f->again) == TG_OK);
     CHECK(memcmp(loss, loss2, (size_t)outputs * tg_itemsize(f->dtype)) == 0);
+    CHECK(memcmp(f->gx, f->again, (size_t)(rows * cols) * tg_itemsize(f->dtype)) == 0);
+    /* the gradient that the forward makes is that of the backward for gy = 1, for any number of threads */
+    for (int64_t i = 0; i < outputs; i++) g[i] = 1;
+    rounded(f->dtype, outputs, g, gt);
+    CHECK(tg_cross_entropy_grad(f->dtype, rows, cols, f->xt, f->labels, weighted ? wt : NULL, -100, s, reduction, saved,
+                                gt, f->again) == TG_OK);
+    CHECK(tg_cross_entropy(f->dtype, rows, cols, f->xt, f->labels, weighted ? wt : NULL, -100, s, reduction, loss2,
+                           NULL, f->gx) == TG_OK);
+    CHECK(memcmp(loss, loss2, (size_t)outputs * tg_itemsize(f->dtype)) == 0);
+    for (int64_t i = 0; i < rows * cols; i++)
+        CHECK_THAT(
+            test_close(test_element(f->dtype, f->again, i), test_element(f->dtype, f->gx, i), f->tolerance * 8),
+            "%s: loss and gradient of (%d, %d) dtype %d at %d: %.9g, not %.9g", tg_isa(), (int)rows, (int)cols,
+            f->dtype, (int)i, test_element(f->dtype, f->gx, i), test_element(f->dtype, f->again, i));
+    tg_set_num_threads(1);
+    CHECK(tg_cross_entropy(f->dtype, rows, cols, f->xt, f->labels, weighted ? wt : NULL, -100, s, reduction, loss2,
+                           NULL, f->again) == TG_OK);
     CHECK(memcmp(f->gx, f->again, (size_t)(rows * cols) * tg_itemsize(f->dtype)) == 0);
     free(w), free(g), free(wt), free(gt), free(loss), free(saved), free(loss2);
 }
@@ -166,24 +208,31 @@ static void check_extremes(int dtype, int64_t cols) {
         for (int64_t i = cols; i < 3 * cols; i++) CHECK(isnan(test_element(dtype, f.y, i)));
         CHECK(isnan(test_element(dtype, f.y, 3 * cols + 1)));
     }
+    double lse[4];
+    CHECK(tg_logsumexp(dtype, 4, cols, f.xt, lse) == TG_OK);
+    CHECK(test_close(test_element(dtype, lse, 0), 1e4 + log((double)(cols / 2)), 1e-6));
+    CHECK(test_element(dtype, lse, 1) == -INFINITY && isnan(test_element(dtype, lse, 2)));
+    CHECK(test_element(dtype, lse, 3) == INFINITY);
+    CHECK(tg_logsumexp(dtype, 4, 0, NULL, lse) == TG_OK && test_element(dtype, lse, 0) == -INFINITY);
+    CHECK(tg_logsumexp(dtype, 4, -1, f.xt, lse) == TG_BAD_SIZE && tg_logsumexp(2, 4, 1, f.xt, lse) == TG_BAD_ARGUMENT);
     int64_t labels[4] = {0, -1, -1, -1};
     double loss, saved[5], gy = 1;
     const float gy32 = 1;
-    CHECK(tg_cross_entropy(dtype, 4, cols, f.xt, labels, NULL, -1, 0, TG_MEAN, &loss, saved) == TG_OK);
+    CHECK(tg_cross_entropy(dtype, 4, cols, f.xt, labels, NULL, -1, 0, TG_MEAN, &loss, saved, NULL) == TG_OK);
     CHECK(test_close(test_element(dtype, &loss, 0), 2e4 + log((double)(cols / 2)), 1e-6));
     CHECK(tg_cross_entropy_grad(dtype, 4, cols, f.xt, labels, NULL, -1, 0, TG_MEAN, saved,
                                 dtype == TG_F32 ? (const void *)&gy32 : &gy, f.gx) == TG_OK);
     for (int64_t c = 0; c < cols; c++) CHECK(isfinite(test_element(dtype, f.gx, c)));
     for (int64_t i = cols; i < 4 * cols; i++) CHECK(test_element(dtype, f.gx, i) == 0);
     labels[2] = cols;
-    CHECK(tg_cross_entropy(dtype, 4, cols, f.xt, labels, NULL, -1, 0, TG_MEAN, &loss, saved) == TG_BAD_INDEX);
-    CHECK(tg_cross_entropy(dtype, 0, cols, NULL, NULL, NULL, -1, 0, TG_MEAN, &loss, saved) == TG_OK);
+    CHECK(tg_cross_entropy(dtype, 4, cols, f.xt, labels, NULL, -1, 0, TG_MEAN, &loss, saved, NULL) == TG_BAD_INDEX);
+    CHECK(tg_cross_entropy(dtype, 0, cols, NULL, NULL, NULL, -1, 0, TG_MEAN, &loss, saved, NULL) == TG_OK);
     CHECK(isnan(test_element(dtype, &loss, 0)));
-    CHECK(tg_cross_entropy(dtype, 0, cols, NULL, NULL, NULL, -1, 0, TG_SUM, &loss, saved) == TG_OK);
+    CHECK(tg_cross_entropy(dtype, 0, cols, NULL, NULL, NULL, -1, 0, TG_SUM, &loss, saved, NULL) == TG_OK);
     CHECK(test_element(dtype, &loss, 0) == 0);
-    CHECK(tg_cross_entropy(dtype, 4, cols, f.xt, labels, NULL, -1, 1.5, TG_SUM, &loss, saved) == TG_BAD_ARGUMENT);
-    CHECK(tg_cross_entropy(dtype, 4, cols, f.xt, labels, NULL, -1, 0, 3, &loss, saved) == TG_BAD_ARGUMENT);
-    CHECK(tg_cross_entropy(dtype, 4, cols, NULL, labels, NULL, -1, 0, TG_SUM, &loss, saved) == TG_BAD_ARGUMENT);
+    CHECK(tg_cross_entropy(dtype, 4, cols, f.xt, labels, NULL, -1, 1.5, TG_SUM, &loss, saved, NULL) == TG_BAD_ARGUMENT);
+    CHECK(tg_cross_entropy(dtype, 4, cols, f.xt, labels, NULL, -1, 0, 3, &loss, saved, NULL) == TG_BAD_ARGUMENT);
+    CHECK(tg_cross_entropy(dtype, 4, cols, NULL, labels, NULL, -1, 0, TG_SUM, &loss, saved, NULL) == TG_BAD_ARGUMENT);
     CHECK(tg_softmax(0, dtype, -1, cols, f.xt, f.y) == TG_BAD_SIZE);
     CHECK(tg_softmax(0, dtype, INT64_MAX, 4, f.xt, f.y) == TG_BAD_SIZE);
     CHECK(tg_softmax(2, dtype, 1, cols, f.xt, f.y) == TG_BAD_ARGUMENT);
@@ -202,6 +251,7 @@ void test_softmax(void) {
                     fixture f = {.dtype = dtype, .rows = shapes[k][0], .cols = shapes[k][1]};
                     open_fixture(&f, spread, &random);
                     if (f.cols > 2 || spread == 1) check_softmax(&f);
+                    if (f.cols > 2) check_logsumexp(&f);
                     for (int kind = 0; kind < 12 && spread == 1; kind++)
                         check_cross_entropy(&f, kind & 1, kind & 2 ? 0.1 : 0, kind / 4, &random);
                     close_fixture(&f);

@@ -14,7 +14,7 @@ from tensorgrad.nn._activations import (
     Tanh,
 )
 from tensorgrad.nn._containers import ModuleDict, ModuleList, Sequential
-from tensorgrad.nn._layers import Dropout, Flatten, Identity, Linear
+from tensorgrad.nn._layers import Dropout, Flatten, Identity, LayerNorm, Linear, RMSNorm
 from tensorgrad.nn._losses import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -41,6 +41,7 @@ __all__ = [
     "Identity",
     "KLDivLoss",
     "L1Loss",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
     "LogSoftmax",
@@ -50,6 +51,7 @@ __all__ = [
     "ModuleList",
     "NLLLoss",
     "Parameter",
+    "RMSNorm",
     "ReLU",
     "Sequential",
     "SiLU",

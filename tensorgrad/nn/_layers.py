@@ -68,6 +68,110 @@ class Linear(Module):
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
 
 
+def _normalized_shape(shape: Any, where: str) -> tuple[int, ...]:
+    """The shape as a tuple. Raises ArgumentError unless it is an integer > 0 or several."""
+    axes = (shape,) if isinstance(shape, int) else tuple(shape)
+    if not axes or not all(type(n) is int and n > 0 for n in axes):
+        raise ArgumentError(f"{where}: expected integers > 0 as normalized_shape, got {shape!r}")
+    return axes
+
+
+class LayerNorm(Module):
+    """(x - mean) / sqrt(var + eps) * weight + bias, mean and variance over the last axes, those of
+    normalized_shape (Ba, Kiros, Hinton 2016).
+
+    x: (..., *normalized_shape). Returns the same shape. Parameters, as in PyTorch: weight
+    (normalized_shape), at first 1, and bias (normalized_shape), at first 0; neither without
+    elementwise_affine, no bias with bias=False. dtype: float32 by default. Raises ArgumentError.
+
+    >>> import tensorgrad
+    >>> from tensorgrad import nn
+    >>> nn.LayerNorm(2, eps=0.0)(tensorgrad.tensor([[1.0, 3.0]])).tolist()
+    [[-1.0, 1.0]]
+    """
+
+    weight: Parameter | None
+    bias: Parameter | None
+
+    def __init__(
+        self,
+        normalized_shape: Any,
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        *,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.normalized_shape = _normalized_shape(normalized_shape, "LayerNorm")
+        self.eps = eps
+        self.elementwise_affine = elementwise_affine
+        shape = self.normalized_shape
+        self.weight = Parameter(empty(shape, dtype)) if elementwise_affine else None
+        self.bias = Parameter(empty(shape, dtype)) if elementwise_affine and bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Sets the weight to 1 and the bias to 0."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """X normalised."""
+        return functional.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+
+
+class RMSNorm(Module):
+    """x / sqrt(mean(x^2) + eps) * weight, the mean over the last axes, those of normalized_shape
+    (Zhang, Sennrich 2019).
+
+    x: (..., *normalized_shape). Returns the same shape. Parameters, as in PyTorch: weight
+    (normalized_shape), at first 1; none without elementwise_affine. eps: None for the machine
+    epsilon of x's dtype. dtype: float32 by default. Raises ArgumentError.
+
+    >>> import tensorgrad
+    >>> from tensorgrad import nn
+    >>> nn.RMSNorm(2, eps=0.0)(tensorgrad.tensor([[1.0, -1.0]])).tolist()
+    [[1.0, -1.0]]
+    """
+
+    weight: Parameter | None
+
+    def __init__(
+        self,
+        normalized_shape: Any,
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        *,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.normalized_shape = _normalized_shape(normalized_shape, "RMSNorm")
+        self.eps = eps
+        self.elementwise_affine = elementwise_affine
+        self.weight = (
+            Parameter(empty(self.normalized_shape, dtype)) if elementwise_affine else None
+        )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Sets the weight to 1."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """X normalised."""
+        return functional.rms_norm(x, self.normalized_shape, self.weight, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+
+
 class Identity(Module):
     """x itself; any arguments of the constructor are ignored.
 
@@ -130,4 +234,4 @@ class Dropout(Module):
         return f"p={self.p}"
 
 
-__all__ = ["Dropout", "Flatten", "Identity", "Linear"]
+__all__ = ["Dropout", "Flatten", "Identity", "LayerNorm", "Linear", "RMSNorm"]

@@ -15,6 +15,7 @@ from tensorgrad.ops.arithmetic import maximum
 from tensorgrad.ops.comparisons import clip, where
 from tensorgrad.ops.elementwise import abs, exp, log, softplus, square
 from tensorgrad.ops.shaping import moveaxis
+from tensorgrad.ops.softmaxes import log_softmax
 
 
 def check_reduction(reduction: str, name: str, batchmean: bool = False) -> None:
@@ -377,9 +378,10 @@ def cross_entropy(
     >>> functional.cross_entropy(tensorgrad.zeros((1, 2)), tensorgrad.tensor([0])).item()
     0.6931471824645996
     """
-    input, target = as_tensor(input, "cross_entropy"), as_tensor(target, "cross_entropy")
-    shape = target.shape
-    if input.ndim == 2 and len(shape) == 1:
+    if not (isinstance(input, Tensor) and isinstance(target, Tensor)):
+        input, target = as_tensor(input, "cross_entropy"), as_tensor(target, "cross_entropy")
+    shape = target._shape
+    if len(input._shape) == 2 and len(shape) == 1:
         return losses.cross_entropy(input, target, weight, ignore_index, label_smoothing, reduction)
     if shape == input.shape and shape:
         return _cross_entropy_of_probabilities(
@@ -425,7 +427,7 @@ def _cross_entropy_of_probabilities(
                 f"cross_entropy: expected a weight of shape {(classes,)}, got {weight.shape}"
             )
         t = t * _as(weight, input)
-    elements = -(t * losses.log_softmax(x)).sum(1)
+    elements = -(t * log_softmax(x)).sum(1)
     if reduction == "none":
         return elements.reshape(input.shape[:1] + input.shape[2:] if input.ndim > 1 else ())
     return _reduced(elements, reduction, "cross_entropy")

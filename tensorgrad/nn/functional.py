@@ -6,7 +6,7 @@ from typing import Any
 
 from tensorgrad import random
 from tensorgrad._tensor import Tensor, as_tensor
-from tensorgrad.errors import ArgumentError
+from tensorgrad.errors import ArgumentError, ShapeError
 from tensorgrad.nn._loss_functions import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -18,7 +18,7 @@ from tensorgrad.nn._loss_functions import (
     nll_loss,
     smooth_l1_loss,
 )
-from tensorgrad.ops import elementwise, indexing, losses, shaping
+from tensorgrad.ops import elementwise, indexing, normalization, shaping, softmaxes
 from tensorgrad.ops.comparisons import where
 from tensorgrad.ops.elementwise import elu, leaky_relu, relu, sigmoid, silu, tanh
 from tensorgrad.ops.matrix import linear
@@ -72,7 +72,7 @@ def softmax(input: Tensor, dim: int = -1) -> Tensor:
     >>> functional.softmax(tensorgrad.zeros((2, 4)), dim=0)[0].tolist()
     [0.5, 0.5, 0.5, 0.5]
     """
-    return losses.softmax(input, dim)
+    return softmaxes.softmax(input, dim)
 
 
 def log_softmax(input: Tensor, dim: int = -1) -> Tensor:
@@ -84,7 +84,7 @@ def log_softmax(input: Tensor, dim: int = -1) -> Tensor:
     >>> functional.log_softmax(tensorgrad.zeros((1, 2)), dim=0).tolist()
     [[0.0, 0.0]]
     """
-    return losses.log_softmax(input, dim)
+    return softmaxes.log_softmax(input, dim)
 
 
 def logsigmoid(input: Tensor) -> Tensor:
@@ -128,6 +128,67 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     return indexing.one_hot(tensor, num_classes).astype("int64")
 
 
+def _trailing_axes(input: Tensor, normalized_shape: Any, where: str) -> int:
+    """How many axes `normalized_shape` names. Raises ShapeError unless they are input's last."""
+    shape = (
+        (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    )
+    if not shape or input.shape[-len(shape) :] != shape:
+        raise ShapeError(
+            f"{where}: expected an input that ends in the normalized shape {shape}, got {input.shape}"
+        )
+    return len(shape)
+
+
+def layer_norm(
+    input: Tensor,
+    normalized_shape: Any,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """(x - mean) / sqrt(var + eps) * weight + bias, mean and variance over the axes of
+    normalized_shape, input's last (Ba, Kiros, Hinton 2016).
+
+    input: (..., *normalized_shape), float; normalized_shape: an integer or several; weight, bias:
+    (*normalized_shape) or None. Returns the shape of input. Raises ShapeError, DTypeError.
+
+    >>> import tensorgrad
+    >>> from tensorgrad.nn import functional
+    >>> functional.layer_norm(tensorgrad.tensor([[1.0, 3.0]]), 2, eps=0.0).tolist()
+    [[-1.0, 1.0]]
+    """
+    input = as_tensor(input, "layer_norm")
+    axes = _trailing_axes(input, normalized_shape, "layer_norm")
+    return normalization.layer_norm(input, weight, bias, eps, axes)
+
+
+def rms_norm(
+    input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
+    """x / sqrt(mean(x^2) + eps) * weight, the mean over the axes of normalized_shape, input's last
+    (Zhang, Sennrich 2019).
+
+    input: (..., *normalized_shape), float; normalized_shape: an integer or several; weight:
+    (*normalized_shape) or None; eps: None for the machine epsilon of input's dtype, as in PyTorch.
+    Returns the shape of input. Raises ShapeError, DTypeError.
+
+    >>> import tensorgrad
+    >>> from tensorgrad.nn import functional
+    >>> functional.rms_norm(tensorgrad.tensor([[1.0, -1.0]]), 2, eps=0.0).tolist()
+    [[1.0, -1.0]]
+    """
+    input = as_tensor(input, "rms_norm")
+    axes = _trailing_axes(input, normalized_shape, "rms_norm")
+    if eps is None:
+        eps = EPSILONS[input.dtype.itemsize]
+    return normalization.rms_norm(input, weight, eps, axes)
+
+
+# of float32 and float64, by the size of an element
+EPSILONS = {4: 2.0**-23, 8: 2.0**-52}
+
+
 def check_probability(p: Any, where: str) -> None:
     """Raises ArgumentError unless p is in [0, 1]."""
     if not 0.0 <= p <= 1.0:
@@ -159,6 +220,6 @@ def dropout(
 
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "dropout", "elu", "flatten",
-    "gelu", "huber_loss", "kl_div", "l1_loss", "leaky_relu", "linear", "log_softmax", "logsigmoid", "mse_loss",
-    "nll_loss", "one_hot", "relu", "sigmoid", "silu", "smooth_l1_loss", "softmax", "softplus", "tanh",
+    "gelu", "huber_loss", "kl_div", "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax", "logsigmoid", "mse_loss",
+    "nll_loss", "one_hot", "relu", "rms_norm", "sigmoid", "silu", "smooth_l1_loss", "softmax", "softplus", "tanh",
 ]  # fmt: skip

@@ -13,8 +13,11 @@ from tensorgrad.ops import (
     inplace,
     losses,
     matrix,
+    moments,
+    normalization,
     reductions,
     shaping,
+    softmaxes,
 )
 from tensorgrad.ops._elementwise import binary, unary
 from tensorgrad.ops.arithmetic import *
@@ -24,8 +27,11 @@ from tensorgrad.ops.elementwise import *
 from tensorgrad.ops.indexing import *
 from tensorgrad.ops.losses import *
 from tensorgrad.ops.matrix import *
+from tensorgrad.ops.moments import *
+from tensorgrad.ops.normalization import *
 from tensorgrad.ops.reductions import *
 from tensorgrad.ops.shaping import *
+from tensorgrad.ops.softmaxes import *
 
 for _declared in registry.values():
     for _method in _declared.methods:
@@ -39,5 +45,8 @@ __all__ += elementwise.__all__
 __all__ += indexing.__all__
 __all__ += losses.__all__
 __all__ += matrix.__all__
+__all__ += moments.__all__
+__all__ += normalization.__all__
 __all__ += reductions.__all__
 __all__ += shaping.__all__
+__all__ += softmaxes.__all__

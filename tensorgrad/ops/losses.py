@@ -1,162 +1,22 @@
-"""softmax, log_softmax, and softmax cross-entropy with class indices, each one kernel."""
+"""Softmax cross-entropy with class indices, one kernel that makes the gradient too."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-from tensorgrad._native import NULL, SOFTMAX, allocate, fail, lib
-from tensorgrad._tensor import Tensor, copy_raw, empty_raw, wrap_array
+from tensorgrad._native import NULL, allocate, fail, lib, offset_pointer
+from tensorgrad._tensor import Tensor, copy_raw, empty_raw, over, wrap_array
 from tensorgrad.autograd import Case, is_grad_enabled, op
-from tensorgrad.dtypes import BOOL, F64, INT64, ITEMSIZES, float32
+from tensorgrad.autograd._modes import mode
+from tensorgrad.dtypes import BOOL, F64, INT64, ITEMSIZES
 from tensorgrad.errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
-from tensorgrad.ops.elementwise import exp
-from tensorgrad.ops.shaping import expand_dims, swapaxes
-from tensorgrad.shapes import normalize_axis
+from tensorgrad.ops.shaping import expand_dims
+from tensorgrad.ops.softmaxes import softmax, softmax_reference
 
-CASES = (
-    Case((3, 5)),
-    Case((2, 3, 4), axis=1),
-    Case((4,)),
-    Case((3, 1), axis=0),
-    Case((0, 3)),
-    Case((2, 3), axis=0),
-)
-
-
-def _rows(x: Tensor, axis: int, name: str) -> tuple[Tensor, int]:
-    """x with the axis last and contiguous, and the axis normalized. Off the tape."""
-    if not x._shape:
-        raise ShapeError(f"{name}: expected at least 1 axis, got a tensor without axes")
-    i = normalize_axis(axis, len(x._shape), name)
-    if i != len(x._shape) - 1:
-        x = swapaxes(x, i, -1)
-    return (x if x._strides is None else copy_raw(x)), i
-
-
-def _back(y: Tensor, axis: int) -> Tensor:
-    return y if axis == len(y._shape) - 1 else copy_raw(swapaxes(y, axis, -1))
-
-
-def _forward(name: str, x: Tensor, axis: int) -> Tensor:
-    if x._code > F64:
-        x = x.astype(float32)
-    x, i = _rows(x.detach() if x._node is not None else x, axis, name)
-    y = empty_raw(x._shape, x._size, x._code)
-    columns = x._shape[-1]
-    status = lib.tg_softmax(
-        SOFTMAX[name], x._code, x._size // columns if columns else 0, columns, x._ptr, y._ptr
-    )
-    if status:
-        fail(status, name, y._storage)
-    return _back(y, i)
-
-
-def _backward(name: str, gy: Tensor, y: Tensor, axis: int) -> Tensor:
-    gy, i = _rows(gy.detach() if gy._node is not None else gy, axis, name)
-    y, _ = _rows(y.detach() if y._node is not None else y, axis, name)
-    gx = empty_raw(y._shape, y._size, y._code)
-    columns = y._shape[-1]
-    status = lib.tg_softmax_grad(
-        SOFTMAX[name],
-        y._code,
-        y._size // columns if columns else 0,
-        columns,
-        gy._ptr,
-        y._ptr,
-        gx._ptr,
-    )
-    if status:
-        fail(status, name, gx._storage)
-    return _back(gx, i)
-
-
-def _softmax_reference(x: np.ndarray, axis: int = -1) -> Any:
-    e = np.exp(x - x.max(axis=axis, keepdims=True, initial=-np.inf))
-    return e / e.sum(axis=axis, keepdims=True)
-
-
-@op(
-    gradient=lambda gy, y, x, axis=-1: softmax_gradient(gy, y, axis),
-    saves=("y",),
-    reference=_softmax_reference,
-    cases=CASES,
-)
-def softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """exp(x) / sum(exp(x)) along an axis, without overflow. x: (...), float. Returns (...), the
-    same dtype.
-
-    >>> import tensorgrad
-    >>> tensorgrad.softmax(tensorgrad.tensor([1e4, 1e4]))
-    tensor([0.5, 0.5])
-    """
-    return _forward("softmax", x, axis)
-
-
-@op(
-    gradient=(
-        lambda g, gx, gy, y, axis=-1: softmax_gradient(g, y, axis),
-        lambda g, gx, gy, y, axis=-1: (
-            g * (gy - (gy * y).sum(axis, keepdims=True)) - gy * (g * y).sum(axis, keepdims=True)
-        ),
-    ),
-    saves=("gy", "y"),
-    reference=lambda gy, y, axis=-1: y * (gy - (gy * y).sum(axis=axis, keepdims=True)),
-    cases=(Case((3, 5), (3, 5)), Case((2, 3, 4), (2, 3, 4), axis=1)),
-    method=False,
-)
-def softmax_gradient(gy: Tensor, y: Tensor, axis: int = -1) -> Tensor:
-    """The gradient of softmax from its output: y * (gy - sum(gy * y)). gy, y: (...). Returns (...).
-
-    >>> import tensorgrad
-    >>> tensorgrad.ops.softmax_gradient(tensorgrad.ones(2), tensorgrad.tensor([0.5, 0.5]))
-    tensor([0., 0.])
-    """
-    return _backward("softmax", gy, y, axis)
-
-
-@op(
-    gradient=lambda gy, y, x, axis=-1: log_softmax_gradient(gy, y, axis),
-    saves=("y",),
-    reference=lambda x, axis=-1: np.log(_softmax_reference(x, axis)),
-    cases=CASES,
-)
-def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """x - log(sum(exp(x))) along an axis, without overflow. x: (...), float. Returns (...), the
-    same dtype.
-
-    >>> import tensorgrad
-    >>> tensorgrad.log_softmax(tensorgrad.tensor([1e4, 1e4]))
-    tensor([-0.6931472, -0.6931472])
-    """
-    return _forward("log_softmax", x, axis)
-
-
-@op(
-    gradient=(
-        lambda g, gx, gy, y, axis=-1: g - (g * exp(y)).sum(axis, keepdims=True),
-        lambda g, gx, gy, y, axis=-1: -(g * exp(y)) * gy.sum(axis, keepdims=True),
-    ),
-    saves=("gy", "y"),
-    reference=lambda gy, y, axis=-1: gy - np.exp(y) * gy.sum(axis=axis, keepdims=True),
-    cases=(Case((3, 5), (3, 5)), Case((2, 3, 4), (2, 3, 4), axis=1)),
-    method=False,
-)
-def log_softmax_gradient(gy: Tensor, y: Tensor, axis: int = -1) -> Tensor:
-    """The gradient of log_softmax from its output: gy - exp(y) * sum(gy). gy, y: (...). Returns
-    (...).
-
-    >>> import tensorgrad
-    >>> tensorgrad.ops.log_softmax_gradient(tensorgrad.ones(1), tensorgrad.zeros(1))
-    tensor([0.])
-    """
-    return _backward("log_softmax", gy, y, axis)
-
-
-# ---- cross-entropy -------------------------------------------------------------------------------
-
+_tg_cross_entropy = lib.tg_cross_entropy
 REDUCTIONS = {"none": lib.TG_NONE, "mean": lib.TG_MEAN, "sum": lib.TG_SUM}
 
 
@@ -228,13 +88,21 @@ def _gradient(
 ) -> tuple[Tensor | None, None, None]:
     if not needs[0]:
         return None, None, None
-    if is_grad_enabled():  # written in ops, to be differentiated again
+    # `extra` is a block of memory: what is saved behind the losses, or for the other reductions the
+    # gradient for gy = 1, which holds while nobody to whom it was given has written to it
+    made = reduction != "none"
+    if is_grad_enabled() or (made and extra.written):
+        # written in ops, to be differentiated again
         t, total = _targets(x, labels, weight, ignore_index, label_smoothing)
         if reduction == "mean":
             gy = gy / total
         gy = expand_dims(gy, -1) if reduction == "none" else gy
         return gy * (softmax(x) * t.sum(-1, keepdims=True) - t), None, None
     rows, classes = x._shape
+    if made:
+        gx = over(extra, x._shape, rows * classes, x._code)
+        # most often gy is the constant from which `backward` starts
+        return gx if gy is gy._ones() else gx * gy, None, None
     x = x if x._strides is None else copy_raw(x)
     labels = class_indices(labels, "cross_entropy")
     weight = class_weights(weight, x)
@@ -250,7 +118,7 @@ def _gradient(
         ignore_index,
         label_smoothing,
         REDUCTIONS[reduction],
-        extra.ptr,
+        offset_pointer(extra.ptr, rows * ITEMSIZES[x._code]),
         gy._ptr,
         gx._ptr,
     )
@@ -260,7 +128,7 @@ def _gradient(
 
 
 def _reference(x, labels, weight=None, ignore_index=-100, label_smoothing=0.0, reduction="mean"):  # type: ignore[no-untyped-def]
-    log_p = np.log(_softmax_reference(x))
+    log_p = np.log(softmax_reference(x))
     w = np.ones(x.shape[1], x.dtype) if weight is None else weight
     losses = np.array(
         [
@@ -289,6 +157,7 @@ _LABELS = np.array([2, 0, -100, 1])
         Case((4, 3), np.array([2, 0, 1, 1]), None, ignore_index=1),
     ),
     method=False,
+    kernel_only=True,
 )
 def cross_entropy(
     x: Tensor,
@@ -312,6 +181,61 @@ def cross_entropy(
     >>> tensorgrad.ops.cross_entropy(tensorgrad.zeros((1, 2)), tensorgrad.tensor([0]))
     tensor(0.6931472)
     """
+    shape = x._shape
+    code = x._code
+    if (
+        reduction not in REDUCTIONS
+        or not 0.0 <= label_smoothing <= 1.0
+        or len(shape) != 2
+        or labels._shape != shape[:1]
+        or code > F64
+        or (weight is not None and weight._shape != shape[1:])
+    ):
+        _refuse(x, labels, weight, label_smoothing, reduction)
+    rows, classes = shape
+    recorded = x._node is not None and mode.enabled
+    if x._strides is not None:
+        x = copy_raw(x)
+    if labels._code != INT64 or labels._strides is not None:
+        labels = class_indices(labels, "cross_entropy")
+    if weight is not None:
+        weight = class_weights(weight, x)
+    saved = gx = NULL
+    if reduction == "none":
+        # the losses, and behind them in the same block what the gradient reads
+        extra = allocate((2 * rows + 1) * ITEMSIZES[code])
+        loss = over(extra, (rows,), rows, code)
+        saved = offset_pointer(extra.ptr, rows * ITEMSIZES[code])
+    else:
+        loss = empty_raw((), 1, code)
+        extra = loss._storage
+        if recorded:
+            extra = allocate(x._size * ITEMSIZES[code])
+            gx = extra.ptr
+    status = _tg_cross_entropy(
+        code,
+        rows,
+        classes,
+        x._ptr,
+        labels._ptr,
+        NULL if weight is None else weight._ptr,
+        ignore_index,
+        label_smoothing,
+        REDUCTIONS[reduction],
+        loss._ptr,
+        saved,
+        gx,
+    )
+    if status:
+        check_classes(labels, classes, ignore_index, "cross_entropy")
+        fail(status, "cross_entropy", loss._storage, extra)
+    return loss, extra  # type: ignore[return-value]
+
+
+def _refuse(
+    x: Tensor, labels: Tensor, weight: Tensor | None, label_smoothing: float, reduction: str
+) -> NoReturn:
+    """Raises the error for what cross_entropy cannot take."""
     if reduction not in REDUCTIONS:
         raise ArgumentError(
             f"cross_entropy: expected a reduction of none, mean or sum, got {reduction!r}"
@@ -327,41 +251,10 @@ def cross_entropy(
         )
     if x._code > F64:
         raise DTypeError(f"cross_entropy: expected float logits, got {x.dtype}")
-    rows, classes = x._shape
-    x = x if x._strides is None else copy_raw(x)
-    labels = class_indices(labels, "cross_entropy")
-    if weight is not None and weight._shape != (classes,):
-        raise ShapeError(
-            f"cross_entropy: expected a weight of shape {(classes,)}, got {weight._shape}"
-        )
-    weight = class_weights(weight, x)
-    loss = empty_raw(
-        (rows,) if reduction == "none" else (), rows if reduction == "none" else 1, x._code
+    raise ShapeError(
+        f"cross_entropy: expected a weight of shape {x._shape[1:]}, got "
+        f"{() if weight is None else weight._shape}"
     )
-    saved = allocate((rows + 1) * ITEMSIZES[x._code])
-    status = lib.tg_cross_entropy(
-        x._code,
-        rows,
-        classes,
-        x._ptr,
-        labels._ptr,
-        NULL if weight is None else weight._ptr,
-        ignore_index,
-        label_smoothing,
-        REDUCTIONS[reduction],
-        loss._ptr,
-        saved.ptr,
-    )
-    if status:
-        check_classes(labels, classes, ignore_index, "cross_entropy")
-        fail(status, "cross_entropy", loss._storage, saved)
-    return loss, saved  # type: ignore[return-value]
 
 
-__all__ = [
-    "cross_entropy",
-    "log_softmax",
-    "log_softmax_gradient",
-    "softmax",
-    "softmax_gradient",
-]
+__all__ = ["cross_entropy"]

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tensorgrad._native import ARGREDUCE, REDUCE, fail, lib
+from tensorgrad._native import ARGREDUCE, REDUCE, Storage, fail, lib
 from tensorgrad._tensor import Tensor, copy_raw, empty_raw, view, wrap_array
-from tensorgrad.autograd import Case, composite, is_grad_enabled, op
-from tensorgrad.dtypes import F64, INT64, float32
+from tensorgrad.autograd import Case, is_grad_enabled, op
+from tensorgrad.dtypes import F64, INT64, ITEMSIZES, float32
 from tensorgrad.errors import ShapeError
 from tensorgrad.ops.comparisons import where
 from tensorgrad.ops.shaping import broadcast_to, reshape
@@ -33,6 +33,9 @@ _AXES: tuple[dict[str, Any], ...] = (
     {"axis": 1, "keepdims": True},
     {"axis": (0, 1, 2), "keepdims": True},
 )
+_SUM, _MEAN, _MAX, _MIN = REDUCE["sum"], REDUCE["mean"], REDUCE["max"], REDUCE["min"]
+_PROD, _NORM = REDUCE["prod"], REDUCE["norm"]
+_ARGMAX, _ARGMIN = ARGREDUCE["argmax"], ARGREDUCE["argmin"]
 CASES = (
     *tuple(Case((2, 3, 4), **axes) for axes in _AXES),
     Case((5,)),
@@ -41,19 +44,44 @@ CASES = (
 )
 
 
-def _count(shape: Shape) -> int:
+def prod_of(shape: Shape) -> int:
+    """The number of elements of an array of `shape`."""
     n = 1
     for length in shape:
         n *= length
     return n
 
 
-@lru_cache(4096)
-def _plan(
-    shape: Shape, axis: Any, keepdims: bool, name: str
-) -> tuple[tuple[tuple[int, int, int, int], ...], Shape]:
-    """How to reduce an array of `shape`: for every run of neighbouring axes, from the last, (outer,
-    n, inner, size of the result); and the shape at the end."""
+def reduced_count(shape: Shape, axis: Any, name: str) -> int:
+    """How many elements go into each result of a reduction."""
+    return prod_of(tuple(shape[a] for a in normalize_axes(axis, len(shape), name)))
+
+
+class Plan(NamedTuple):
+    """How to reduce an array of some shape over some axes."""
+
+    outer: int  # (outer, n, inner): the array as the kernel sees it
+    n: int
+    inner: int
+    size: int  # of the result
+    shape: Shape
+    steps: tuple[tuple[int, int, int, int], ...] | None  # the same for every run of neighbouring
+    # axes, from the last, where there is more than one: the result of one is the input of the next
+
+
+_plans: dict[Any, Plan] = {}
+_MOST_PLANS = 4096
+
+
+def plan_of(shape: Shape, axis: Any, keepdims: bool, name: str) -> Plan:
+    """The plan of a reduction. Kept for reuse, where the axis can be a key."""
+    try:
+        return _plans[shape, axis, keepdims]
+    except (KeyError, TypeError):
+        return _make_plan(shape, axis, keepdims, name)
+
+
+def _make_plan(shape: Shape, axis: Any, keepdims: bool, name: str) -> Plan:
     axes = normalize_axes(axis, len(shape), name)
     runs: list[tuple[int, int]] = []
     for a in reversed(axes):
@@ -64,34 +92,58 @@ def _plan(
     steps = []
     current = shape
     for first, last in runs or [(0, 0)]:
-        outer, n, inner = (
-            _count(current[:first]),
-            _count(current[first:last]),
-            _count(current[last:]),
-        )
+        outer, n, inner = prod_of(current[:first]), prod_of(current[first:last]), prod_of(current[last:])
         steps.append((outer, n, inner, outer * inner))
         current = current[:first] + (1,) * (last - first) + current[last:]
-    return tuple(steps), reduced_shape(shape, axes, keepdims)
+    made = Plan(
+        *steps[0],
+        reduced_shape(shape, axes, bool(keepdims)),
+        tuple(steps) if len(steps) > 1 else None,
+    )
+    if axis.__class__ is not list:
+        if len(_plans) >= _MOST_PLANS:
+            _plans.clear()
+        _plans[shape, axis, keepdims] = made
+    return made
 
 
+_new = Tensor.__new__
+_new_storage = Storage.__new__
+_alloc = lib.tg_alloc
 _tg_reduce = lib.tg_reduce
 
 
-def reduce_raw(name: str, x: Tensor, axis: Any, keepdims: bool, then: str | None = None) -> Tensor:
-    """The C reduction `name` of a float tensor over axes, off the tape. `then` is what combines the
-    results of one run of axes with those of the next, if it is another op (sums after a sum of
-    squares)."""
+def reduce_raw(kernel: int, name: str, x: Tensor, axis: Any, keepdims: bool) -> Tensor:
+    """A C reduction of a float tensor over axes, off the tape."""
     if x._strides is not None:
         x = copy_raw(x)
-    steps, shape = _plan(x._shape, tuple(axis) if axis.__class__ is list else axis, keepdims, name)
-    kernel = REDUCE[name]
-    for outer, n, inner, size in steps:
-        y = empty_raw(shape, size, x._code)
-        status = _tg_reduce(kernel, x._code, outer, n, inner, x._ptr, y._ptr)
-        if status:
-            fail(status, name, y._storage)
-        x = y
-        kernel = REDUCE[then or name]
+    code = x._code
+    if axis is None and not keepdims:
+        outer = inner = size = 1
+        n = x._size
+        shape: Shape = ()
+    else:
+        outer, n, inner, size, shape, steps = plan_of(x._shape, axis, keepdims, name)
+        if steps is not None:
+            outer, n, inner, size = steps[-1]
+            for step in steps[:-1]:
+                part = empty_raw(x._shape, step[3], code)
+                status = _tg_reduce(kernel, code, *step[:3], x._ptr, part._ptr)
+                if status:
+                    fail(status, name, part._storage)
+                x = part
+    y = _new(Tensor)
+    y._storage = storage = _new_storage(Storage)  # these three lines are `allocate`
+    y._ptr = storage.ptr = ptr = _alloc(size * ITEMSIZES[code])
+    storage.written = 0
+    y._shape = shape
+    y._strides = None
+    y._size = size
+    y._code = code
+    y._node = None
+    status = _tg_reduce(kernel, code, outer, n, inner, x._ptr, ptr)
+    if status:
+        fail(status, name, storage)
     return y
 
 
@@ -126,6 +178,7 @@ def _by_numpy(
     gradient=lambda gy, y, x, axis=None, keepdims=False: expand(gy, x.shape, axis),
     reference=np.sum,
     cases=(*CASES, Case((0, 3), axis=0)),
+    kernel_only=True,
     tags=("reduction",),
 )
 def sum(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
@@ -138,17 +191,23 @@ def sum(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
     """
     if x._code > F64:
         return _by_numpy(np.sum, x, axis, keepdims, "sum")
-    return reduce_raw("sum", x, axis, keepdims)
+    return reduce_raw(_SUM, "sum", x, axis, keepdims)
 
 
 def _mean_gradient(
     gy: Tensor, y: Tensor, x: Tensor, axis: Any = None, keepdims: bool = False
 ) -> Tensor:
-    n = _count(tuple(x.shape[a] for a in normalize_axes(axis, len(x.shape), "mean")))
+    n = reduced_count(x.shape, axis, "mean")
     return expand(gy * (1.0 / n if n else float("nan")), x.shape, axis)
 
 
-@op(gradient=_mean_gradient, reference=np.mean, cases=CASES, tags=("reduction",))
+@op(
+    gradient=_mean_gradient,
+    reference=np.mean,
+    cases=CASES,
+    kernel_only=True,
+    tags=("reduction",),
+)
 def mean(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
     """The mean over axes (None: all); NaN over nothing. x: (...); integers become float32.
 
@@ -158,7 +217,7 @@ def mean(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
     """
     if x._code > F64:
         x = x.astype(float32)
-    return reduce_raw("mean", x, axis, keepdims)
+    return reduce_raw(_MEAN, "mean", x, axis, keepdims)
 
 
 def _extreme_gradient(
@@ -170,14 +229,12 @@ def _extreme_gradient(
     return expand(share, x.shape, axis) * winners
 
 
-def _extreme(name: str, ufunc: Any, x: Tensor, axis: Any, keepdims: bool) -> Tensor:
-    if x._size == 0 and 0 in (x._shape[a] for a in normalize_axes(axis, len(x._shape), name)):
+def _check_extreme(name: str, x: Tensor, axis: Any) -> None:
+    """Raises ShapeError where a tensor without elements has no largest or smallest one."""
+    if 0 in (x._shape[a] for a in normalize_axes(axis, len(x._shape), name)):
         raise ShapeError(
             f"{name}: expected at least one element along the reduced axes, got shape {x._shape}"
         )
-    if x._code > F64:
-        return _by_numpy(ufunc, x, axis, keepdims, name)
-    return reduce_raw(name, x, axis, keepdims)
 
 
 @op(
@@ -186,6 +243,7 @@ def _extreme(name: str, ufunc: Any, x: Tensor, axis: Any, keepdims: bool) -> Ten
     reference=np.max,
     cases=CASES,
     method=("max", "amax"),
+    kernel_only=True,
     tags=("reduction",),
 )
 def max(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
@@ -196,7 +254,11 @@ def max(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
     >>> tensorgrad.max(tensorgrad.tensor([[1.0, 5.0], [3.0, 2.0]]), axis=0)
     tensor([3., 5.])
     """
-    return _extreme("max", np.max, x, axis, keepdims)
+    if not x._size:
+        _check_extreme("max", x, axis)
+    if x._code > F64:
+        return _by_numpy(np.max, x, axis, keepdims, "max")
+    return reduce_raw(_MAX, "max", x, axis, keepdims)
 
 
 @op(
@@ -205,6 +267,7 @@ def max(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
     reference=np.min,
     cases=CASES,
     method=("min", "amin"),
+    kernel_only=True,
     tags=("reduction",),
 )
 def min(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
@@ -215,7 +278,11 @@ def min(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
     >>> tensorgrad.min(tensorgrad.tensor([[1.0, 5.0], [3.0, 2.0]]), axis=0)
     tensor([1., 2.])
     """
-    return _extreme("min", np.min, x, axis, keepdims)
+    if not x._size:
+        _check_extreme("min", x, axis)
+    if x._code > F64:
+        return _by_numpy(np.min, x, axis, keepdims, "min")
+    return reduce_raw(_MIN, "min", x, axis, keepdims)
 
 
 def _prod_gradient(
@@ -236,6 +303,7 @@ def _prod_gradient(
     saves=("x",),
     reference=np.prod,
     cases=(*CASES, Case((0, 3), axis=0)),
+    kernel_only=True,
     tags=("reduction",),
 )
 def prod(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
@@ -248,45 +316,7 @@ def prod(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
     """
     if x._code > F64:
         return _by_numpy(np.prod, x, axis, keepdims, "prod")
-    return reduce_raw("prod", x, axis, keepdims)
-
-
-@composite(
-    reference=lambda x, axis=None, correction=0, keepdims=False: np.var(
-        x, axis=axis, ddof=correction, keepdims=keepdims
-    ),
-    cases=(*CASES[:6], Case((3, 4), axis=1, correction=1)),
-    tags=("reduction",),
-)
-def var(x: Tensor, axis: Any = None, correction: float = 0, keepdims: bool = False) -> Tensor:
-    """The variance over axes (None: all): the sum of squared deviations from the mean, divided by n
-    - correction.
-
-    >>> import tensorgrad
-    >>> tensorgrad.var(tensorgrad.tensor([1.0, 3.0]), correction=1)
-    tensor(2.)
-    """
-    axes = normalize_axes(axis, len(x._shape), "var")
-    n = _count(tuple(x._shape[a] for a in axes)) - correction
-    deviation = x - mean(x, axes, keepdims=True)
-    return sum(deviation * deviation, axes, keepdims) * (1.0 / n if n > 0 else float("nan"))
-
-
-@composite(
-    reference=lambda x, axis=None, correction=0, keepdims=False: np.std(
-        x, axis=axis, ddof=correction, keepdims=keepdims
-    ),
-    cases=(*CASES[:6], Case((3, 4), axis=1, correction=1)),
-    tags=("reduction",),
-)
-def std(x: Tensor, axis: Any = None, correction: float = 0, keepdims: bool = False) -> Tensor:
-    """The standard deviation over axes (None: all): the square root of `var`.
-
-    >>> import tensorgrad
-    >>> tensorgrad.std(tensorgrad.tensor([1.0, 3.0]))
-    tensor(1.)
-    """
-    return var(x, axis, correction, keepdims).sqrt()
+    return reduce_raw(_PROD, "prod", x, axis, keepdims)
 
 
 def _norm_gradient(
@@ -304,6 +334,7 @@ def _norm_gradient(
         np.sum(np.square(x), axis=axis, keepdims=keepdims)
     ),
     cases=CASES,
+    kernel_only=True,
     tags=("reduction",),
 )
 def norm(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
@@ -313,51 +344,44 @@ def norm(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
     >>> tensorgrad.norm(tensorgrad.tensor([3.0, 4.0]))
     tensor(5.)
     """
-    x = x if x._code <= F64 else x.astype(float32)
-    return reduce_raw("sumsq", x, axis, keepdims, then="sum").sqrt()
-
-
-def _logsumexp_reference(x: np.ndarray, axis: Any = None, keepdims: bool = False) -> Any:
-    return np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims))
-
-
-@composite(reference=_logsumexp_reference, cases=CASES, tags=("reduction",))
-def logsumexp(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """log(sum(exp(x))) over axes (None: all), without overflow. x: (...), float.
-
-    >>> import tensorgrad
-    >>> tensorgrad.logsumexp(tensorgrad.tensor([1e4, 1e4]))
-    tensor(10000.693)
-    """
-    axes = normalize_axes(axis, len(x._shape), "logsumexp")
-    top = max(x.detach(), axes, keepdims=True)
-    top = where(top.abs() == float("inf"), 0.0, top)  # all -inf gives -inf, an inf gives inf
-    result = sum((x - top).exp(), axes, keepdims=True).log() + top
-    return result if keepdims else reshape(result, reduced_shape(x._shape, axes, False))
+    if x._code > F64:
+        x = x.astype(float32)
+    return reduce_raw(_NORM, "norm", x, axis, keepdims)
 
 
 # ---- positions and truth -------------------------------------------------------------------------
 
 
-def _arg(name: str, x: Tensor, axis: int | None, keepdims: bool) -> Tensor:
+@lru_cache(4096)
+def _arg_plan(shape: Shape, axis: int | None, keepdims: bool, name: str) -> tuple[Any, ...]:
+    """(outer, n, inner, size of the result), and its shape."""
     if axis is None:
-        flat = x if x._strides is None else x.contiguous()
-        i, shape = 0, (1,) * len(x._shape) if keepdims else ()
-        x = view(flat, (flat._size,), None, 0)
+        n, outer, inner = prod_of(shape), 1, 1
+        result = (1,) * len(shape) if keepdims else ()
     else:
-        i = normalize_axis(axis, len(x._shape), name)
-        shape = reduced_shape(x._shape, (i,), keepdims)
-        x = x if x._strides is None else x.contiguous()
-    if x._shape[i] == 0:
+        i = normalize_axis(axis, len(shape), name)
+        outer, n, inner = prod_of(shape[:i]), shape[i], prod_of(shape[i + 1 :])
+        result = reduced_shape(shape, (i,), keepdims)
+    if n == 0:
         raise ShapeError(
-            f"{name}: expected at least one element along the reduced axis, got shape {x._shape}"
+            f"{name}: expected at least one element along the reduced axis, got shape {shape}"
         )
+    return outer, n, inner, outer * inner, result
+
+
+_tg_argreduce = lib.tg_argreduce
+
+
+def _arg(kernel: int, name: str, x: Tensor, axis: int | None, keepdims: bool) -> Tensor:
+    outer, n, inner, size, shape = _arg_plan(x._shape, axis, keepdims, name)
     if x._code > F64:
-        found = getattr(np, name)(x._array(), axis=i)
-        return reshape(wrap_array(np.asarray(found, dtype=np.int64)), shape)
-    outer, inner = _count(x._shape[:i]), _count(x._shape[i + 1 :])
-    y = empty_raw(shape, outer * inner, INT64)
-    status = lib.tg_argreduce(ARGREDUCE[name], x._code, outer, x._shape[i], inner, x._ptr, y._ptr)
+        array = x._array().reshape((outer, n, inner))
+        found = np.asarray(getattr(np, name)(array, axis=1), dtype=np.int64)
+        return wrap_array(found.reshape(shape))
+    if x._strides is not None:
+        x = copy_raw(x)
+    y = empty_raw(shape, size, INT64)
+    status = _tg_argreduce(kernel, x._code, outer, n, inner, x._ptr, y._ptr)
     if status:
         fail(status, name, y._storage)
     return y
@@ -376,7 +400,7 @@ def argmax(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor
     >>> tensorgrad.argmax(tensorgrad.tensor([1.0, 5.0, 3.0]))
     tensor(1)
     """
-    return _arg("argmax", x, axis, keepdims)
+    return _arg(_ARGMAX, "argmax", x, axis, keepdims)
 
 
 @op(
@@ -392,7 +416,7 @@ def argmin(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor
     >>> tensorgrad.argmin(tensorgrad.tensor([1.0, 5.0, 3.0]))
     tensor(0)
     """
-    return _arg("argmin", x, axis, keepdims)
+    return _arg(_ARGMIN, "argmin", x, axis, keepdims)
 
 
 @op(gradient=None, reference=np.all, cases=(Case((3, 4)), Case((2, 3), axis=0)), kernel="NumPy")
@@ -422,13 +446,10 @@ __all__ = [
     "any",
     "argmax",
     "argmin",
-    "logsumexp",
     "max",
     "mean",
     "min",
     "norm",
     "prod",
-    "std",
     "sum",
-    "var",
 ]
