@@ -71,12 +71,16 @@ FUNCTIONS = (
         lambda x: x / (1 + mp.exp(-2 * mp.sqrt(2 / mp.pi) * (x + mp.mpf("0.044715") * x**3))),
         near=(0.0, -0.75, -5.0),
     ),
-    Function("erf", lambda x: mp.erf(x) if abs(x) < 60 else mp.sign(x), near=(0.0, 0.5, 1.0, 4.0, 6.0)),
+    Function(
+        "erf", lambda x: mp.erf(x) if abs(x) < 60 else mp.sign(x), near=(0.0, 0.5, 1.0, 4.0, 6.0)
+    ),
     Function("sin", mp.sin, near=(0.0, *_PI)),
     Function("cos", mp.cos, near=(0.0, *_PI)),
     Function("tan", mp.tan, near=(0.0, *_PI)),
     *(
-        Function(f"power {p:g}", lambda x, y: x**y, low=0.0, near=(1.0,), kernel="power", parameter=p)
+        Function(
+            f"power {p:g}", lambda x, y: x**y, low=0.0, near=(1.0,), kernel="power", parameter=p
+        )
         for p in (0.3, 2.5, -1.7, 40.0)
     ),
     Function("pow", lambda x, y: x**y, low=0.0, near=(1.0,), kernel="pow"),
@@ -90,14 +94,24 @@ def sample(function: Function, dtype: Any, points: int, seed: int = 0) -> np.nda
     least, most = np.log2(float(info.smallest_subnormal)), np.log2(float(info.max))
     exponents = rng.uniform(least, most, points // 2)
     magnitudes = np.exp2(exponents) * rng.choice([-1.0, 1.0], points // 2)
-    near = [np.asarray(p, dtype) * (1 + k * float(info.eps)) for p in function.near for k in range(-8, 9)]
+    near = [
+        np.asarray(p, dtype) * (1 + k * float(info.eps))
+        for p in function.near
+        for k in range(-8, 9)
+    ]
     around = [
         rng.uniform(-12, 12, points // 4),
         rng.uniform(-1, 1, points // 8),
-        *([rng.uniform(-110, 110, points // 8)] if dtype == np.float32 else [rng.uniform(-750, 750, points // 8)]),
+        *(
+            [rng.uniform(-110, 110, points // 8)]
+            if dtype == np.float32
+            else [rng.uniform(-750, 750, points // 8)]
+        ),
     ]
     with np.errstate(over="ignore", under="ignore"):
-        x = np.concatenate([magnitudes, *around, np.asarray(near, np.float64).reshape(-1)]).astype(dtype)
+        x = np.concatenate([magnitudes, *around, np.asarray(near, np.float64).reshape(-1)]).astype(
+            dtype
+        )
     x = np.where(x < function.low, -x, x)
     x = x[np.isfinite(x) & (x != 0) & (x > function.low) & (x < function.high)]
     return np.unique(x)
@@ -189,7 +203,10 @@ def table(results: dict[tuple[str, str], dict[str, tuple[float, Any]]]) -> str:
     """In Markdown: a line per function, a column per dtype and kernel table."""
     isas = list(next(iter(results.values())))
     columns = [(dtype, isa) for dtype in ("float32", "float64") for isa in isas]
-    lines = ["| function | " + " | ".join(f"{d} {i}" for d, i in columns) + " |", "|---|" + "---:|" * len(columns)]
+    lines = [
+        "| function | " + " | ".join(f"{d} {i}" for d, i in columns) + " |",
+        "|---|" + "---:|" * len(columns),
+    ]
     for name in dict.fromkeys(name for name, _ in results):
         cells = [f"{results[name, dtype][isa][0]:.2f}" for dtype, isa in columns]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
@@ -207,13 +224,22 @@ def main() -> int:
     results = measure(options.points, options.only)
     text = table(results)
     print(text)
-    bad = [(key, isa, *found) for key, by in results.items() for isa, found in by.items() if not found[0] <= LIMIT]
+    bad = [
+        (key, isa, *found)
+        for key, by in results.items()
+        for isa, found in by.items()
+        if not found[0] <= LIMIT
+    ]
     for (name, dtype), isa, error, at in bad:
-        print(f"more than {LIMIT:g} ulp: {name} {dtype} {isa}: {error:.3g} at {at}", file=sys.stderr)
+        print(
+            f"more than {LIMIT:g} ulp: {name} {dtype} {isa}: {error:.3g} at {at}", file=sys.stderr
+        )
     if options.write:
         top, rest = PAGE.read_text(encoding="utf-8").split("<!-- begin table -->")
         rest = rest.split("<!-- end table -->")[1]
-        PAGE.write_text(f"{top}<!-- begin table -->\n\n{text}\n\n<!-- end table -->{rest}", encoding="utf-8")
+        PAGE.write_text(
+            f"{top}<!-- begin table -->\n\n{text}\n\n<!-- end table -->{rest}", encoding="utf-8"
+        )
     return int(bool(bad))
 
 

@@ -20,6 +20,8 @@ from tensorgrad._native import Storage, clock
 from tensorgrad.autograd._modes import mode
 from tensorgrad.errors import GradientError, InplaceError
 
+MOST_SPARE = 1 << 12  # elements: from here on making a tensor is cheap beside filling it
+
 # rule(gy, node) -> one gradient per edge
 Rule = Callable[[Any, "Node"], Sequence[Any]]
 
@@ -43,15 +45,35 @@ class Node:
 
 
 class Leaf:
-    """The end of the tape: where the gradient of a tensor that the user made collects."""
+    """The end of the tape: where the gradient of a tensor that the user made collects.
 
-    __slots__ = ("__weakref__", "grad", "seq")
+    grad: the gradient, or None. spare: at most one small tensor that was a gradient and that nobody
+    else knows of: the next gradient may be written there, which saves making one."""
+
+    __slots__ = ("__weakref__", "grad", "seq", "spare")
 
     def __init__(self) -> None:
         self.grad: Any = None
+        self.spare: list[Any] = []  # a list, since its pop() is one step for all threads
         self.seq = clock()
 
     name = "leaf"
+
+    def drop_grad(self) -> None:
+        """Forgets the gradient."""
+        gradient = self.grad
+        self.grad = None
+        if (
+            gradient is not None
+            and gradient._size <= MOST_SPARE
+            and not self.spare
+            and getrefcount(gradient) == 2  # ours, and getrefcount's own
+            and getrefcount(gradient._storage) == 2  # the gradient's, and getrefcount's own
+            and gradient._storage.__class__ is Storage
+            and gradient._strides is None
+            and gradient._node is None
+        ):
+            self.spare.append(gradient)
 
     def __repr__(self) -> str:
         return f"<leaf #{self.seq}>"

@@ -16,6 +16,7 @@ from tensorgrad.autograd import no_grad
 from tensorgrad.dtypes import DTYPES, F64, code_of
 from tensorgrad.errors import ArgumentError, DTypeError, StateDictError
 from tensorgrad.nn._parameter import Parameter
+from tensorgrad.ops.multi import drop_gradients
 
 M = TypeVar("M", bound="Module")
 
@@ -374,10 +375,13 @@ class Module:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forgets the gradients of all parameters; with set_to_none=False, makes them zeros in
         place."""
+        if set_to_none:
+            drop_gradients(self.parameters())
+            return
         for p in self.parameters():
             gradient = p.grad
             if gradient is not None:
-                p.grad = None if set_to_none else gradient.detach().zero_()
+                p.grad = gradient.detach().zero_()
 
     def to(self: M, dtype: Any) -> M:
         """Converts float parameters, their gradients and float buffers to float32 or float64, in

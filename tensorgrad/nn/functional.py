@@ -130,9 +130,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
 
 def _trailing_axes(input: Tensor, normalized_shape: Any, where: str) -> int:
     """How many axes `normalized_shape` names. Raises ShapeError unless they are input's last."""
-    shape = (
-        (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-    )
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     if not shape or input.shape[-len(shape) :] != shape:
         raise ShapeError(
             f"{where}: expected an input that ends in the normalized shape {shape}, got {input.shape}"

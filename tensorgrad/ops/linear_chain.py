@@ -11,7 +11,7 @@ from typing import Any
 from tensorgrad._native import ACTIVATION, NULL, allocate, fail, ffi, lib
 from tensorgrad._tensor import Tensor, copy_raw, empty_raw
 from tensorgrad.autograd._modes import mode
-from tensorgrad.autograd._tape import Node, backward, check_unmodified, makes_new, record
+from tensorgrad.autograd._tape import Leaf, Node, backward, check_unmodified, makes_new, record
 from tensorgrad.dtypes import F64, ITEMSIZES
 from tensorgrad.ops.matrix import linear, linear_activated
 
@@ -155,11 +155,16 @@ def _rule(gy: Tensor, node: Node) -> Sequence[Any]:
     if gy._strides is not None:
         gy = copy_raw(gy)
     code = plan.code
-    gradients = [
-        None if edge is None else empty_raw(t._shape, t._size, code)
-        for edge, t in zip(edges, (x, *parameters))
-    ]
-    pointers = [NULL if g is None else g._ptr for g in gradients]
+    gradients: list[Tensor | None] = []
+    pointers = []
+    for edge, t in zip(edges, (x, *parameters)):
+        if edge is None:
+            gradients.append(None)
+            pointers.append(NULL)
+        else:
+            gradient = _place(edge, t)
+            gradients.append(gradient)
+            pointers.append(gradient._ptr)
     status = _backward(
         code,
         gy._shape[0],
@@ -179,6 +184,18 @@ def _rule(gy: Tensor, node: Node) -> Sequence[Any]:
 
 _rule.__name__ = "linear_chain"
 makes_new.add(_rule)
+
+
+def _place(edge: Node | Leaf, t: Tensor) -> Tensor:
+    """A tensor to write the gradient of t into, whose place on the tape is `edge`."""
+    if edge.__class__ is Leaf and (spare := edge.spare):
+        try:
+            gradient: Tensor = spare.pop()
+        except IndexError:  # another thread was faster
+            return empty_raw(t._shape, t._size, t._code)
+        if gradient._shape == t._shape and gradient._code == t._code:
+            return gradient
+    return empty_raw(t._shape, t._size, t._code)
 
 
 def _recorded_gradients(

@@ -201,6 +201,7 @@ def cross_entropy(
     if weight is not None:
         weight = class_weights(weight, x)
     saved = gx = NULL
+    extra: Any
     if reduction == "none":
         # the losses, and behind them in the same block what the gradient reads
         extra = allocate((2 * rows + 1) * ITEMSIZES[code])

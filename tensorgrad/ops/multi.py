@@ -6,7 +6,7 @@ These write tensors in place and are not recorded. They are no ops: nothing here
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tensorgrad._native import NULL, clock, fail, ffi, lib
@@ -213,12 +213,12 @@ class AdamTables(ParameterTables):
         return True
 
 
-def drop_gradients(parameters: Sequence[Tensor]) -> None:
+def drop_gradients(parameters: Iterable[Tensor]) -> None:
     """Sets every `.grad` to None, so that the next backward keeps its gradients without a copy."""
     for p in parameters:
         leaf = p._node
         if leaf is not None:
-            leaf.grad = None
+            leaf.drop_grad()
 
 
 __all__ = [

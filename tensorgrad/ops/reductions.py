@@ -92,7 +92,11 @@ def _make_plan(shape: Shape, axis: Any, keepdims: bool, name: str) -> Plan:
     steps = []
     current = shape
     for first, last in runs or [(0, 0)]:
-        outer, n, inner = prod_of(current[:first]), prod_of(current[first:last]), prod_of(current[last:])
+        outer, n, inner = (
+            prod_of(current[:first]),
+            prod_of(current[first:last]),
+            prod_of(current[last:]),
+        )
         steps.append((outer, n, inner, outer * inner))
         current = current[:first] + (1,) * (last - first) + current[last:]
     made = Plan(

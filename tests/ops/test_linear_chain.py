@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import itertools
 import pickle
+import threading
 
 import numpy as np
 import pytest
 
 import tensorgrad as tg
+import tensorgrad.optim
 from tensorgrad import nn
 from tensorgrad.errors import DTypeError, InplaceError, ShapeError
 from tensorgrad.ops.linear_chain import LinearChain
@@ -197,3 +199,79 @@ def test_one_thread_equals_two() -> None:
     for other in results[1:]:
         for a, b in zip(results[0], other):
             np.testing.assert_array_equal(a, b)
+
+
+def _trained(model: nn.Sequential, optimizer: tg.optim.SGD, scale: float) -> None:
+    optimizer.zero_grad()
+    (model(tg.ones((2, 3))) * scale).sum().backward()
+
+
+def test_a_gradient_that_someone_holds_is_not_written_again() -> None:
+    model = _model((3, 5, 2), last=False, dtype="float32")
+    optimizer = tg.optim.SGD(model.parameters(), lr=0.1)
+    weight = model[0].weight
+    _trained(model, optimizer, 1.0)
+    held = weight.grad
+    before = held.tolist()
+    _trained(model, optimizer, 2.0)
+    assert held.tolist() == before
+    assert weight.grad is not held
+    for hold in (lambda g: g[0], lambda g: g.detach(), lambda g: g.numpy(), lambda g: g.numpy()[0]):
+        _trained(model, optimizer, 1.0)
+        view = hold(weight.grad)
+        before = view.tolist()
+        _trained(model, optimizer, 2.0)
+        assert view.tolist() == before
+
+
+def test_a_gradient_that_nobody_holds_is_used_again() -> None:
+    model = _model((3, 5, 2), last=False, dtype="float32")
+    optimizer = tg.optim.SGD(model.parameters(), lr=0.1)
+    _trained(model, optimizer, 1.0)
+    address, before = id(model[0].weight.grad), model[0].weight.grad.tolist()
+    _trained(model, optimizer, 1.0)
+    assert id(model[0].weight.grad) == address
+    assert model[0].weight.grad.tolist() == before
+    model.zero_grad()
+    assert all(p.grad is None for p in model.parameters())
+    model.double()
+    model(tg.ones((2, 3), dtype="float64")).sum().backward()
+    assert model[0].weight.grad.dtype == np.float64
+
+
+def test_a_weight_used_twice_gets_both_gradients() -> None:
+    linear = nn.Linear(3, 3)
+    model = nn.Sequential(linear, nn.Tanh(), linear)
+    optimizer = tg.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(3):
+        _trained(model, optimizer, 1.0)
+    got = linear.weight.grad.tolist()
+    optimizer.zero_grad()
+    _one_by_one(model, tg.ones((2, 3))).sum().backward()
+    np.testing.assert_allclose(got, linear.weight.grad.numpy(), rtol=1e-6)
+
+
+def test_threads_that_share_parameters_do_not_share_gradients() -> None:
+    model = _model((8, 16, 4), last=False, dtype="float64")
+    optimizer = tg.optim.SGD(model.parameters(), lr=0.1)
+    inputs = [tg.tensor(np.full((4, 8), float(i)), dtype="float64") for i in range(4)]
+
+    def gradients(x: tg.Tensor) -> list[list[float]]:
+        return [g.tolist() for g in tg.autograd.grad(model(x).sum(), list(model.parameters()))]
+
+    expected = [gradients(x) for x in inputs]
+    wrong = []
+
+    def work(i: int) -> None:
+        for _ in range(100):
+            if gradients(inputs[i]) != expected[i]:
+                wrong.append(i)
+
+    (model(inputs[1])).sum().backward()
+    optimizer.zero_grad()  # leaves spare gradients for whoever comes first
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
