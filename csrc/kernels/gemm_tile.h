@@ -169,9 +169,8 @@ TG_INLINE void FN(gemm_tile)(const int vectors, const int rows, int64_t steps, c
     }
 #pragma GCC unroll 32
     for (int i = 0; i < rows * vectors; i++) sums[i] = (vec){0};
-    int64_t a_bytes = a_step * (int64_t)sizeof(real);
-    GEMM_OPAQUE(a_bytes); /* nor a second loop for steps of one element */
-    GEMM_OPAQUE(b_step);
+    const int64_t a_bytes = a_step * (int64_t)sizeof(real);
+    GEMM_OPAQUE(b_step); /* no second loop for rows of one element */
     const int64_t last = finish->columns - (vectors - 1) * LANES;
     int64_t k = 0;
     if (2 * vectors > GEMM_MAX_VECTORS && rows == GEMM_MAX_ROWS(vectors) && copy && last == LANES) {
