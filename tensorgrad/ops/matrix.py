@@ -68,16 +68,18 @@ def _gemm(a: Tensor, b: Tensor) -> Tensor:
     return y
 
 
-def _batched(a: Tensor, b: Tensor) -> Tensor:
+def _batched(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
     """a @ b for at least one operand of more than two axes, with broadcasting of the leading
-    ones."""
+    ones; into `out`, contiguous and of the right shape, or a new Tensor."""
     batch = broadcast_shapes(a._shape[:-2], b._shape[:-2], "matmul")
     m, k = a._shape[-2:]
     n = b._shape[-1]
     a, trans_a, lda = _stored(a, _TRANS_A)
     b, trans_b, ldb = _stored(b, _TRANS_B)
     shape = (*batch, m, n)
-    y = empty_raw(shape, checked_size(shape, ITEMSIZES[a._code], "matmul"), a._code)
+    y = out
+    if y is None:
+        y = empty_raw(shape, checked_size(shape, ITEMSIZES[a._code], "matmul"), a._code)
     layout = make_layout(
         batch,
         [broadcast_strides(t._shape[:-2], t.strides[:-2], batch) for t in (a, b)]
