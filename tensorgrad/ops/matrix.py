@@ -15,7 +15,13 @@ from tensorgrad.dtypes import DTYPES, F64, ITEMSIZES, promote
 from tensorgrad.errors import ArgumentError, DTypeError, ShapeError
 from tensorgrad.ops import elementwise
 from tensorgrad.ops.shaping import expand_dims, matrix_transpose, reshape
-from tensorgrad.shapes import broadcast_shapes, broadcast_strides, checked_size, contiguous_strides
+from tensorgrad.shapes import (
+    Shape,
+    broadcast_shapes,
+    broadcast_strides,
+    checked_size,
+    contiguous_strides,
+)
 
 _TRANS_A, _TRANS_B = lib.TG_TRANS_A, lib.TG_TRANS_B
 _tg_gemm = lib.tg_gemm
@@ -68,25 +74,47 @@ def _gemm(a: Tensor, b: Tensor) -> Tensor:
     return y
 
 
+_batches: dict[Any, tuple[Shape, int, Any]] = {}
+_MAX_BATCHES = 4096
+
+
+def _batch(a: Tensor, b: Tensor) -> tuple[Shape, int, Any]:
+    """The shape of a @ b, its size, and the layout that walks the leading axes. Kept for reuse."""
+    key = (a._shape, a._strides, b._shape, b._strides)
+    found = _batches.get(key)
+    if found is None:
+        leading = broadcast_shapes(a._shape[:-2], b._shape[:-2], "matmul")
+        shape = (*leading, a._shape[-2], b._shape[-1])
+        size = checked_size(shape, ITEMSIZES[F64], "matmul")
+        steps = [broadcast_strides(t._shape[:-2], t.strides[:-2], leading) for t in (a, b)]
+        layout = make_layout(leading, [*steps, contiguous_strides(shape)[:-2]])
+        if len(_batches) >= _MAX_BATCHES:
+            _batches.clear()
+        found = _batches[key] = shape, size, layout
+    return found
+
+
 def _batched(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
     """a @ b for at least one operand of more than two axes, with broadcasting of the leading
     ones; into `out`, contiguous and of the right shape, or a new Tensor."""
-    batch = broadcast_shapes(a._shape[:-2], b._shape[:-2], "matmul")
-    m, k = a._shape[-2:]
-    n = b._shape[-1]
     a, trans_a, lda = _stored(a, _TRANS_A)
     b, trans_b, ldb = _stored(b, _TRANS_B)
-    shape = (*batch, m, n)
-    y = out
-    if y is None:
-        y = empty_raw(shape, checked_size(shape, ITEMSIZES[a._code], "matmul"), a._code)
-    layout = make_layout(
-        batch,
-        [broadcast_strides(t._shape[:-2], t.strides[:-2], batch) for t in (a, b)]
-        + [contiguous_strides(shape)[:-2]],
-    )
+    shape, size, layout = _batch(a, b)
+    m, n = shape[-2:]
+    y = empty_raw(shape, size, a._code) if out is None else out
     status = lib.tg_gemm_batched(
-        a._code, trans_a | trans_b, m, n, k, a._ptr, lda, b._ptr, ldb, y._ptr, n or 1, layout
+        a._code,
+        trans_a | trans_b,
+        m,
+        n,
+        a._shape[-1],
+        a._ptr,
+        lda,
+        b._ptr,
+        ldb,
+        y._ptr,
+        n or 1,
+        layout,
     )
     if status:
         fail(status, "matmul", y._storage)
