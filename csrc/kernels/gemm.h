@@ -14,7 +14,8 @@
 
 #define GEMM_STEPS 512       /* longest block of k: c is read and written once for each */
 #define GEMM_BLOCK (1 << 20) /* bytes of a's block: half of a second-level cache */
-#define GEMM_KEEP 4          /* row tiles from which a copy of the panel of b pays */
+#define GEMM_KEEP 4          /* row tiles from which a copy of the panel of b pays, */
+#define GEMM_NEAR 1024       /* if its rows are further apart than so many bytes */
 
 /* c = finish(a b). a: (m, k), element (i, p) at i * a_row + p * a_step. b: (k, n) with row step ldb, or (n, k) if b_transposed */
 typedef struct {
@@ -83,10 +84,11 @@ static int FN(advance)(const gemm_product *p, gemm_plan *plan, gemm_place *place
     return 1;
 }
 
-/* Whether the panel of b is copied: where it cannot be read as it lies, or many tiles read it. */
+/* Whether the panel of b is copied: where it cannot be read as it lies, or where many tiles read it and its rows lie so far
+ * apart that the caches and the prefetchers lose them. */
 static int FN(packs_panel)(const gemm_product *p, const gemm_place *place) {
-    return p->b_transposed || place->columns < place->vectors * LANES ||
-           place->rows > (GEMM_KEEP - 1) * GEMM_MAX_ROWS(place->vectors);
+    if (p->b_transposed || (!GEMM_MASKED && place->columns < place->vectors * LANES)) return 1;
+    return p->ldb * (int64_t)sizeof(real) > GEMM_NEAR && place->rows > (GEMM_KEEP - 1) * GEMM_MAX_ROWS(place->vectors);
 }
 
 static const real *FN(panel_at)(const gemm_product *p, const gemm_place *place, int64_t step) {
@@ -135,9 +137,10 @@ static void FN(multiply_panel)(const gemm_product *p, gemm_plan *plan, const gem
     const int64_t share = next ? FN(gemm_divide_up)(FN(gemm_divide_up)(next->steps, tiles), 16) * 16 : 0;
     const gemm_tile_fn *kernels = FN(gemm_tiles)[place->vectors];
     int64_t packed = 0;
-    for (int64_t i = 0, left = tiles; i < place->rows; left--) {
-        /* the rows are dealt out evenly: many tiles one row short rather than one with few */
-        const int64_t count = place->rows - i >= most * left ? most : FN(gemm_divide_up)(place->rows - i, left);
+    /* the rows are dealt out evenly: many tiles one row short rather than one with few */
+    const int64_t few = place->rows / tiles, with_more = place->rows % tiles;
+    for (int64_t i = 0, tile = 0; tile < tiles; tile++) {
+        const int64_t count = few + (tile < with_more);
         if (plan->block)
             while (plan->copied < i + count) FN(copy_rows)(p, place, FN(copy_group)(p, most), plan);
         const real *a = plan->block ? plan->block + i * plan->block_step : FN(rows_at)(p, place, i);
@@ -174,7 +177,7 @@ static int FN(multiply)(const gemm_product *p) {
     }
     const int64_t panel_size = plan.most_steps * GEMM_MAX_VECTORS * LANES;
     real *panels = NULL;
-    if (p->b_transposed || p->n % LANES || p->m > GEMM_KEEP) {
+    if (p->b_transposed || (!GEMM_MASKED && p->n % LANES) || p->ldb * (int64_t)sizeof(real) > GEMM_NEAR) {
         panels = tg_scratch(0, (size_t)(2 * panel_size) * sizeof(real));
         if (!panels) return TG_NO_MEMORY;
     }

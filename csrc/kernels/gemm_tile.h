@@ -73,12 +73,24 @@ typedef void (*gemm_tile_fn)(int64_t steps, const real *a, int64_t a_row, int64_
 #define GEMM_OPAQUE(x) (void)(x)
 #endif
 
-/* One step: sums += column of a times row of b. */
-TG_INLINE void FN(gemm_step)(const int vectors, const int rows, const char *a, const int64_t *odd,
-                             const real *b, vec *sums) {
+/* Vector v of a row; `last` lanes of it if it is the cut one. Only AVX-512 has masks cheap enough to be worth a second loop. */
+#define GEMM_MASKED (TG_VECTOR_BYTES == 64)
+TG_INLINE vec FN(gemm_load)(const real *row, const int v, const int cut, int64_t last) {
+    return v == cut ? v_load_part(row + v * LANES, last) : v_load(row + v * LANES);
+}
+TG_INLINE void FN(gemm_keep)(real *row, const int v, const int cut, int64_t last, vec sum) {
+    if (v == cut)
+        v_store_part(row + v * LANES, sum, last);
+    else
+        v_store(row + v * LANES, sum);
+}
+
+/* One step: sums += column of a times row of b, whose vector `cut` has `last` lanes (-1: none is cut). */
+TG_INLINE void FN(gemm_step)(const int vectors, const int rows, const char *a, const int64_t *odd, const real *b,
+                             const int cut, int64_t last, vec *sums) {
     vec row[GEMM_MAX_VECTORS];
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors; v++) row[v] = v_load(b + v * LANES);
+    for (int v = 0; v < vectors; v++) row[v] = FN(gemm_load)(b, v, cut, last);
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++) {
         /* i is an odd multiple shifted left, which an address can express */
@@ -92,7 +104,7 @@ TG_INLINE void FN(gemm_step)(const int vectors, const int rows, const char *a, c
 }
 
 /* The columns do not fill the vectors: from a copy of the sums, (rows, vectors * LANES). */
-static __attribute__((noinline)) void FN(gemm_store_cut)(int rows, int vectors, const vec *sums, real *c, int64_t ldc,
+static __attribute__((noinline, unused)) void FN(gemm_store_cut)(int rows, int vectors, const vec *sums, real *c, int64_t ldc,
                                                          const gemm_finish *finish) {
     for (int i = 0; i < rows; i++, c += ldc, sums += vectors)
         for (int v = 0; v < vectors; v++) {
@@ -106,8 +118,8 @@ static __attribute__((noinline)) void FN(gemm_store_cut)(int rows, int vectors, 
 }
 
 TG_INLINE void FN(gemm_store)(const int vectors, const int rows, vec *sums, real *c, int64_t ldc,
-                              const gemm_finish *finish) {
-    if (__builtin_expect(finish->columns < vectors * LANES, 0)) {
+                              const gemm_finish *finish, const int cut, int64_t last) {
+    if (!GEMM_MASKED && __builtin_expect(last < LANES, 0)) {
         vec copy[GEMM_MAX_VECTORS * 14];
 #pragma GCC unroll 32
         for (int i = 0; i < rows * vectors; i++) copy[i] = sums[i];
@@ -120,13 +132,13 @@ TG_INLINE void FN(gemm_store)(const int vectors, const int rows, vec *sums, real
         for (int i = 0; i < rows; i++, p += ldc) {
             GEMM_OPAQUE(p);
 #pragma GCC unroll 4
-            for (int v = 0; v < vectors; v++) sums[i * vectors + v] = v_load(p + v * LANES) + sums[i * vectors + v];
+            for (int v = 0; v < vectors; v++) sums[i * vectors + v] += FN(gemm_load)(p, v, cut, last);
         }
     }
     if (finish->bias) {
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) {
-            const vec bias = v_load(finish->bias + v * LANES);
+            const vec bias = FN(gemm_load)(finish->bias, v, cut, last);
 #pragma GCC unroll 16
             for (int i = 0; i < rows; i++) sums[i * vectors + v] += bias;
         }
@@ -140,7 +152,7 @@ TG_INLINE void FN(gemm_store)(const int vectors, const int rows, vec *sums, real
     for (int i = 0; i < rows; i++, p += ldc) {
         GEMM_OPAQUE(p);
 #pragma GCC unroll 4
-        for (int v = 0; v < vectors; v++) v_store(p + v * LANES, sums[i * vectors + v]);
+        for (int v = 0; v < vectors; v++) FN(gemm_keep)(p, v, cut, last, sums[i * vectors + v]);
     }
 }
 
@@ -158,8 +170,10 @@ TG_INLINE void FN(gemm_tile)(const int vectors, const int rows, int64_t steps, c
 #pragma GCC unroll 32
     for (int i = 0; i < rows * vectors; i++) sums[i] = (vec){0};
     const int64_t a_bytes = a_step * (int64_t)sizeof(real);
+    GEMM_OPAQUE(b_step); /* no second loop for rows of one element */
+    const int64_t last = finish->columns - (vectors - 1) * LANES;
     int64_t k = 0;
-    if (rows == GEMM_MAX_ROWS(vectors) && copy) {
+    if (2 * vectors > GEMM_MAX_VECTORS && rows == GEMM_MAX_ROWS(vectors) && copy && last == LANES) {
         const real *from = copy->from, *const end = from + copy->rows * copy->step;
         real *to = copy->to;
         for (; k + GEMM_STRIDE <= steps && from != end; k += GEMM_STRIDE) {
@@ -173,15 +187,24 @@ TG_INLINE void FN(gemm_tile)(const int vectors, const int rows, int64_t steps, c
             from += copy->step;
             to += vectors * LANES;
 #pragma GCC unroll 8
-            for (int s = 0; s < GEMM_STRIDE; s++, at += a_bytes, b += b_step)
-                FN(gemm_step)(vectors, rows, at, odd, b, sums);
+            for (int s = 0; s < GEMM_STRIDE; s++, at += a_bytes, b += b_step) {
+                GEMM_OPAQUE(at);
+                FN(gemm_step)(vectors, rows, at, odd, b, -1, last, sums);
+            }
         }
         copy->rows -= (to - copy->to) / (vectors * LANES);
         copy->from = from;
         copy->to = to;
     }
-    for (; k < steps; k++, at += a_bytes, b += b_step) FN(gemm_step)(vectors, rows, at, odd, b, sums);
-    FN(gemm_store)(vectors, rows, sums, c, ldc, finish);
+    if (GEMM_MASKED && last < LANES) {
+        for (; k < steps; k++, at += a_bytes, b += b_step)
+            FN(gemm_step)(vectors, rows, at, odd, b, vectors - 1, last, sums);
+        FN(gemm_store)(vectors, rows, sums, c, ldc, finish, vectors - 1, last);
+    } else {
+        for (; k < steps; k++, at += a_bytes, b += b_step)
+            FN(gemm_step)(vectors, rows, at, odd, b, -1, last, sums);
+        FN(gemm_store)(vectors, rows, sums, c, ldc, finish, -1, last);
+    }
 }
 
 #define TG_DEFINE_TILE(vectors, rows)                                                                         \

@@ -26,7 +26,8 @@ from tensorgrad.ops.creation import *
 from tensorgrad.ops.elementwise import *
 from tensorgrad.ops.indexing import *
 from tensorgrad.ops.losses import *
-from tensorgrad.ops.matrix import *
+from tensorgrad.ops.into import matmul
+from tensorgrad.ops.matrix import linear, linear_activated
 from tensorgrad.ops.moments import *
 from tensorgrad.ops.normalization import *
 from tensorgrad.ops.reductions import *

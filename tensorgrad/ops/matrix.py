@@ -100,9 +100,9 @@ def _make_plan(a: Tensor, b: Tensor) -> _Plan:
     return copied_a, copied_b, shape, size, layout, (trans_a | trans_b, m, n, k, lda, ldb)
 
 
-def _batched(a: Tensor, b: Tensor) -> Tensor:
+def _batched(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
     """a @ b for at least one operand of more than two axes, with broadcasting of the leading
-    ones."""
+    ones; into `out`, contiguous and of the right shape, or a new Tensor."""
     key = (a._shape, a._strides, b._shape, b._strides)
     plan = _plans.get(key)
     if plan is None:
@@ -114,7 +114,7 @@ def _batched(a: Tensor, b: Tensor) -> Tensor:
         a = copy_raw(a)
     if copied_b:
         b = copy_raw(b)
-    y = empty_raw(shape, size, a._code)
+    y = empty_raw(shape, size, a._code) if out is None else out
     status = _tg_gemm_batched(
         a._code, flags, m, n, k, a._ptr, lda, b._ptr, ldb, y._ptr, n or 1, layout
     )
