@@ -60,7 +60,7 @@ TG_INLINE vec FN(log2_split)(vec x, vec *low) {
     static const real c[] = {0.2, 0.14285714285714682, 0.11111111110828116, 0.0909090916765723, 0.07692297485445389, 0.06667402119216778, 0.05853124268102264, 0.05861525535427698};
     vec k, s_low, square_low, cube_low, third_low, sum_low, product_low, log_low, whole_low;
     const vec m = FN(log_parts)(x, &k), above = m + v_set(1), f = m - v_set(1);
-    const vec above_low = (m - above) + v_set(1); /* m is about 1, above about 2 */
+    const vec above_low = m - (above - v_set(1));
     const vec s = f / above, product = FN(two_product)(s, above, &product_low);
     s_low = (((f - product) - product_low) - s * above_low) / above;
     const vec square = FN(two_product)(s, s, &square_low);
