@@ -1,25 +1,25 @@
 /* binary.h: y = f(a, b) and y = condition ? a : b, element by element; included once per element type. */
 
 /* One loop for each way of stepping, so that a single element stays in its register. */
-#define TG_DEFINE_BINARY(name, cost, expression)                                                                   \
-    TG_INLINE vec FN(name##_of)(vec a, vec b) { return (expression); }                                             \
-    static void FN(name)(int64_t n, const void *ap, int64_t a_step, const void *bp, int64_t b_step, void *yp) {    \
-        const real *as = ap, *bs = bp;                                                                             \
-        real *y = yp;                                                                                              \
-        if (a_step && b_step) {                                                                                    \
-            TG_FOR_VECTORS(                                                                                        \
-                cost, n,                                                                                           \
+#define TG_DEFINE_BINARY(name, cost, expression)                                                                    \
+    TG_INLINE vec FN(name##_of)(vec a, vec b) { return (expression); }                                              \
+    static void FN(name)(int64_t n, const void *ap, int64_t a_step, const void *bp, int64_t b_step, void *yp) {     \
+        const real *as = ap, *bs = bp;                                                                              \
+        real *y = yp;                                                                                               \
+        if (a_step && b_step) {                                                                                     \
+            TG_FOR_VECTORS(                                                                                         \
+                cost, n,                                                                                            \
                 v_store_upto(y + i, FN(name##_of)(v_load_upto(as + i, count), v_load_upto(bs + i, count)), count)); \
-        } else if (a_step) {                                                                                       \
-            const vec b = v_set((double)*bs);                                                                      \
-            TG_FOR_VECTORS(cost, n, v_store_upto(y + i, FN(name##_of)(v_load_upto(as + i, count), b), count));     \
-        } else if (b_step) {                                                                                       \
-            const vec a = v_set((double)*as);                                                                      \
-            TG_FOR_VECTORS(cost, n, v_store_upto(y + i, FN(name##_of)(a, v_load_upto(bs + i, count)), count));     \
-        } else {                                                                                                   \
-            const vec value = FN(name##_of)(v_set((double)*as), v_set((double)*bs));                               \
-            TG_FOR_VECTORS(CHEAP, n, v_store_upto(y + i, value, count));                                           \
-        }                                                                                                          \
+        } else if (a_step) {                                                                                        \
+            const vec b = v_set((double)*bs);                                                                       \
+            TG_FOR_VECTORS(cost, n, v_store_upto(y + i, FN(name##_of)(v_load_upto(as + i, count), b), count));      \
+        } else if (b_step) {                                                                                        \
+            const vec a = v_set((double)*as);                                                                       \
+            TG_FOR_VECTORS(cost, n, v_store_upto(y + i, FN(name##_of)(a, v_load_upto(bs + i, count)), count));      \
+        } else {                                                                                                    \
+            const vec value = FN(name##_of)(v_set((double)*as), v_set((double)*bs));                                \
+            TG_FOR_VECTORS(CHEAP, n, v_store_upto(y + i, value, count));                                            \
+        }                                                                                                           \
     }
 TG_BINARY_OPS(TG_DEFINE_BINARY)
 
@@ -42,12 +42,12 @@ static void FN(where)(int64_t n, const uint8_t *condition, int64_t condition_ste
     real *y = yp;
     const vec a0 = v_set((double)*as), b0 = v_set((double)*bs);
     const ivec mask0 = (ivec){0} - (*condition != 0);
-    TG_FOR_VECTORS(CHEAP, n,
-                   v_store_upto(y + i,
-                                v_select(condition_step ? FN(mask_upto)(condition + i, count) : mask0,
-                                         a_step ? v_load_upto(as + i, count) : a0,
-                                         b_step ? v_load_upto(bs + i, count) : b0),
-                                count));
+    TG_FOR_VECTORS(
+        CHEAP, n,
+        v_store_upto(y + i,
+                     v_select(condition_step ? FN(mask_upto)(condition + i, count) : mask0,
+                              a_step ? v_load_upto(as + i, count) : a0, b_step ? v_load_upto(bs + i, count) : b0),
+                     count));
 }
 
 #define TG_BINARY_FUNCTION(name, ...) FN(name),

@@ -51,20 +51,20 @@ TG_INLINE void v_store_upto(real *p, vec v, int64_t count) {
 
 /* Runs `step` for every vector of n elements; it reads `i`, the first element, and `count`, how many there are from there. Cheap
  * steps go four at a time, with a constant count, so that what is tested per vector vanishes beside them; costly ones hide it. */
-#define TG_FOR_VECTORS(cost, n, step)                                         \
-    do {                                                                      \
-        int64_t begin = 0;                                                    \
-        if (TG_##cost == TG_CHEAP)                                            \
-            for (; (n) - begin >= 4 * LANES; begin += 4 * LANES) {            \
-                _Pragma("GCC unroll 4") for (int64_t k = 0; k < 4; k++) {     \
-                    const int64_t i = begin + k * LANES, count = LANES;       \
-                    step;                                                     \
-                }                                                             \
-            }                                                                 \
-        for (int64_t i = begin; i < (n); i += LANES) {                        \
-            const int64_t count = (n) - i;                                    \
-            step;                                                             \
-        }                                                                     \
+#define TG_FOR_VECTORS(cost, n, step)                                     \
+    do {                                                                  \
+        int64_t begin = 0;                                                \
+        if (TG_##cost == TG_CHEAP)                                        \
+            for (; (n) - begin >= 4 * LANES; begin += 4 * LANES) {        \
+                _Pragma("GCC unroll 4") for (int64_t k = 0; k < 4; k++) { \
+                    const int64_t i = begin + k * LANES, count = LANES;   \
+                    step;                                                 \
+                }                                                         \
+            }                                                             \
+        for (int64_t i = begin; i < (n); i += LANES) {                    \
+            const int64_t count = (n) - i;                                \
+            step;                                                         \
+        }                                                                 \
     } while (0)
 
 /* mask ? a : b, lane by lane; a comparison of two vec gives the mask (all ones or all zeros). */

@@ -102,9 +102,13 @@ TG_INLINE vec v_expm1(vec x) {
 /* x + x^3 P(x^2) near zero; from there 1 - 2 / (exp(2|x|) + 1) with the sign of x */
 TG_INLINE vec v_tanh(vec x) {
 #if TG_BITS == 32
-    static const real c[] = {-3.3333334e-01f, 1.3333309e-01f, -5.3960487e-02f, 2.1779114e-02f, -8.378016e-03f, 2.3321453e-03f};
+    static const real c[] = {-3.3333334e-01f, 1.3333309e-01f, -5.3960487e-02f,
+                             2.1779114e-02f,  -8.378016e-03f, 2.3321453e-03f};
 #else
-    static const real c[] = {-0.33333333333333326, 0.13333333333328753, -0.053968253963354355, 0.02186948833111761, -0.008863231115030682, 0.00359207234078515, -0.0014553936305847204, 0.0005877655490511628, -0.00023154597190158216, 8.059632646928314e-05, -1.7792071986281213e-05};
+    static const real c[] = {-0.33333333333333326,   0.13333333333328753,    -0.053968253963354355,
+                             0.02186948833111761,    -0.008863231115030682,  0.00359207234078515,
+                             -0.0014553936305847204, 0.0005877655490511628,  -0.00023154597190158216,
+                             8.059632646928314e-05,  -1.7792071986281213e-05};
 #endif
     vec k;
     const vec a = v_abs(x), square = x * x, limit = v_set(TG_REAL_PICK(10, 20)); /* tanh(limit) rounds to 1 */
@@ -168,7 +172,8 @@ TG_INLINE vec v_log10(vec x) {
     vec k;
     const vec f = FN(log_parts)(x, &k) - v_set(1);
     const vec tail = FN(log_tail)(f), sum = f + tail, rest = (f - sum) + tail;
-    const vec low = sum * v_set(LOG10_E) + (sum * v_set(LOG10_E_REST) + (rest * v_set(LOG10_E) + k * v_set(LOG10_2_LOW)));
+    const vec low =
+        sum * v_set(LOG10_E) + (sum * v_set(LOG10_E_REST) + (rest * v_set(LOG10_E) + k * v_set(LOG10_2_LOW)));
     return FN(log_edges)(x, k * v_set(LOG10_2_HIGH) + low);
 }
 

@@ -66,7 +66,7 @@ TG_INLINE vec FN(gated)(vec factor, vec x, vec low) {
     const vec m = FN(exp_split)(-a, v_select(negative, low, -low), &k, &rest), z = FN(scale_by_power)(m, k);
     const vec sum = v_set(1) + z, lost = z - (sum - v_set(1));
     const vec product = FN(two_product)(factor, v_select(negative, m, v_set(1)), &product_low), q = product / sum;
-    const vec inverse = v_set(1) - v_set(0.5) * z; /* 1 / (1 + z), near enough for a correction */
+    const vec inverse = v_set(1) - v_set(0.5) * z;                      /* 1 / (1 + z), near enough for a correction */
     const vec held = v_clamp(q, v_set(-GATE_LIMIT), v_set(GATE_LIMIT)); /* so that infinity stays what it is */
     const vec y = q + (v_select(negative, product_low, v_set(0)) - held * lost) * inverse;
     return v_copysign(FN(scale_by_power)(y, v_select(negative, k, v_set(0))), factor);
@@ -78,7 +78,8 @@ TG_INLINE vec v_sigmoid(vec x) {
     const vec a = v_clamp(v_abs(x), v_set(0), v_set(GATE_LIMIT));
     const vec m = FN(exp_split)(-a, v_set(0), &k, &rest), z = FN(scale_by_power)(m, k);
     const vec sum = v_set(1) + z, q = v_select(x < v_set(0), z, v_set(1)) / sum;
-    return q - q * (z - (sum - v_set(1))) * (v_set(1) - v_set(0.5) * z); /* the rounding of sum made good, as in gated */
+    return q -
+           q * (z - (sum - v_set(1))) * (v_set(1) - v_set(0.5) * z); /* the rounding of sum made good, as in gated */
 }
 
 /* x sigmoid(x); -0 at minus infinity */
@@ -106,7 +107,8 @@ TG_INLINE vec FN(gelu_argument)(vec x, vec *low) {
     const vec square = FN(two_product)(x, x, &square_low);
     const vec cubic = FN(two_product)(square, v_set(GELU_CUBIC), &cubic_low);
     const vec sum = FN(two_sum)(v_set(GELU_LINEAR), cubic, &sum_low);
-    sum_low += cubic_low + (square_low * v_set(GELU_CUBIC) + (square * v_set(GELU_CUBIC_REST) + v_set(GELU_LINEAR_REST)));
+    sum_low +=
+        cubic_low + (square_low * v_set(GELU_CUBIC) + (square * v_set(GELU_CUBIC_REST) + v_set(GELU_LINEAR_REST)));
     const vec product = FN(two_product)(x, sum, &product_low);
     *low = product_low + x * sum_low;
     return product;
@@ -135,9 +137,15 @@ TG_INLINE vec FN(exp_half_square)(vec a, vec *k, vec *rest) {
  * terms cancel nowhere in v's range. Returns S, v and what the roundings of v lost. */
 TG_INLINE vec FN(mills)(vec a, vec *v, vec *lost) {
 #if TG_BITS == 32
-    static const real c[] = {5.2830356e-01f, -6.6656476e-01f, 7.453108e-01f, -7.1796983e-01f, 5.684087e-01f, -3.082822e-01f, 1.1794799e-01f, 1.4188375e-01f, -1.04064256e-01f, -6.662262e-02f};
+    static const real c[] = {5.2830356e-01f, -6.6656476e-01f, 7.453108e-01f,  -7.1796983e-01f,  5.684087e-01f,
+                             -3.082822e-01f, 1.1794799e-01f,  1.4188375e-01f, -1.04064256e-01f, -6.662262e-02f};
 #else
-    static const real c[] = {0.5283035372354326, -0.6665643853131282, 0.7453154260278605, -0.7180914114448645, 0.5661299885337185, -0.32287290264169205, 0.07372238845167552, 0.0832670302374754, -0.10075481318722941, 0.021744926183758177, 0.050869074356357936, -0.04441603501181685, -0.016155116074045586, 0.04315069058572115, -0.003465038353036442, -0.029117560901425376, 0.058186706740323994, 0.12562724716523638, 0.07080349197080574, -0.02005132834240177, -0.045954820911699654, -0.02306833547673385, -0.004190371487688227};
+    static const real c[] = {0.5283035372354326,    -0.6665643853131282,  0.7453154260278605,    -0.7180914114448645,
+                             0.5661299885337185,    -0.32287290264169205, 0.07372238845167552,   0.0832670302374754,
+                             -0.10075481318722941,  0.021744926183758177, 0.050869074356357936,  -0.04441603501181685,
+                             -0.016155116074045586, 0.04315069058572115,  -0.003465038353036442, -0.029117560901425376,
+                             0.058186706740323994,  0.12562724716523638,  0.07080349197080574,   -0.02005132834240177,
+                             -0.045954820911699654, -0.02306833547673385, -0.004190371487688227};
 #endif
     vec sum_low, product_low;
     const vec sum = FN(two_sum)(a, v_set(4), &sum_low);
@@ -153,7 +161,7 @@ TG_INLINE vec v_gelu(vec x) {
     vec k, rest, v, lost, low;
     const vec a = v_clamp(v_abs(x), v_set(0), v_set(GELU_LIMIT)), m = FN(exp_half_square)(a, &k, &rest);
     const vec s = FN(mills)(a, &v, &lost), ratio = FN(two_product)(v, s, &low); /* a times Mills' ratio */
-    const vec w = v_set(1) - v; /* (v S)' is about w^2 S */
+    const vec w = v_set(1) - v;                                                 /* (v S)' is about w^2 S */
     const vec tail = ratio * m + ((low + lost * s * (w * w)) * m + ratio * rest);
     const vec scaled = FN(scale_by_power)(tail, k);
     const vec y = v_select(x < v_set(0), -scaled, x - scaled);

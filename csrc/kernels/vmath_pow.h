@@ -14,13 +14,21 @@ typedef float FN(half) __attribute__((vector_size(TG_VECTOR_BYTES / 2)));
 
 /* 2^(b log2 a) for normal a > 0 in double, to about 2^-30 */
 TG_INLINE FN(wide) FN(pow_wide)(FN(wide) a, FN(wide) b) {
-    static const double l[] = {1.4426950408862034, -0.7213475203430864, 0.4808983490727961, -0.36067378977100695, 0.28853876232996745, -0.24044662677727305, 0.20610869528306625, -0.18043268521020117, 0.16018226130296026, -0.14252340755410017, 0.13062890256021095, -0.13478928738366042, 0.13113743753686682, -0.06806287590390596};
-    static const double e[] = {1.0, 0.6931472067028326, 0.24022650922288757, 0.05550327226670302, 0.009618056678524637, 0.0013400428177615838, 0.0001546144469856913};
+    static const double l[] = {1.4426950408862034,  -0.7213475203430864,  0.4808983490727961,  -0.36067378977100695,
+                               0.28853876232996745, -0.24044662677727305, 0.20610869528306625, -0.18043268521020117,
+                               0.16018226130296026, -0.14252340755410017, 0.13062890256021095, -0.13478928738366042,
+                               0.13113743753686682, -0.06806287590390596};
+    static const double e[] = {1.0,
+                               0.6931472067028326,
+                               0.24022650922288757,
+                               0.05550327226670302,
+                               0.009618056678524637,
+                               0.0013400428177615838,
+                               0.0001546144469856913};
     const FN(wide) zero = {0};
     const FN(wide_unsigned) bits = (FN(wide_unsigned))a + UINT64_C(0x3ff0000000000000) - UINT64_C(0x3fe6a09e667f3bcd);
     const FN(wide) power = (FN(wide))((bits >> 52) | UINT64_C(0x4330000000000000)) - (0x1p52 + 1023);
-    const FN(wide) f =
-        (FN(wide))((bits & UINT64_C(0x000fffffffffffff)) + UINT64_C(0x3fe6a09e667f3bcd)) - 1.0;
+    const FN(wide) f = (FN(wide))((bits & UINT64_C(0x000fffffffffffff)) + UINT64_C(0x3fe6a09e667f3bcd)) - 1.0;
     const FN(wide) f2 = f * f;
     FN(wide) odd = zero + l[13], even = zero + l[12];
 #pragma GCC unroll 8
@@ -46,9 +54,8 @@ TG_INLINE vec v_pow_magnitude(vec a, vec b) {
     memcpy(ah, &a, sizeof a);
     memcpy(bh, &b, sizeof b);
     for (int i = 0; i < 2; i++)
-        yh[i] = __builtin_convertvector(FN(pow_wide)(__builtin_convertvector(ah[i], FN(wide)),
-                                                     __builtin_convertvector(bh[i], FN(wide))),
-                                        FN(half));
+        yh[i] = __builtin_convertvector(
+            FN(pow_wide)(__builtin_convertvector(ah[i], FN(wide)), __builtin_convertvector(bh[i], FN(wide))), FN(half));
     memcpy(&y, yh, sizeof y);
     return y;
 }
@@ -57,7 +64,14 @@ TG_INLINE vec v_pow_magnitude(vec a, vec b) {
 
 /* log2 of 0 < x < inf in two parts, to about 2^-66: with s = (m - 1) / (m + 1), log m = 2 (s + s^3/3 + s^5 P(s^2)) */
 TG_INLINE vec FN(log2_split)(vec x, vec *low) {
-    static const real c[] = {0.2, 0.14285714285714682, 0.11111111110828116, 0.0909090916765723, 0.07692297485445389, 0.06667402119216778, 0.05853124268102264, 0.05861525535427698};
+    static const real c[] = {0.2,
+                             0.14285714285714682,
+                             0.11111111110828116,
+                             0.0909090916765723,
+                             0.07692297485445389,
+                             0.06667402119216778,
+                             0.05853124268102264,
+                             0.05861525535427698};
     vec k, s_low, square_low, cube_low, third_low, sum_low, product_low, log_low, whole_low;
     const vec m = FN(log_parts)(x, &k), above = m + v_set(1), f = m - v_set(1);
     const vec above_low = m - (above - v_set(1));
