@@ -1,247 +1,320 @@
-"""Measures the error of the transcendental kernels against mpmath, in units in the last place (ulp)
-of the correctly rounded result, and writes the table of docs/accuracy.md.
+"""Measures the error of every transcendental function against mpmath and writes docs/accuracy.md.
 
-    python scripts/measure_accuracy.py [--points N] [--write] [--only NAME]
+    python scripts/measure_accuracy.py [--points 6000] [--check]
 
-For every function, dtype and kernel table of this machine: the largest error over points of all
-exponents and signs, uniform points about the origin, and the neighbourhoods of where the function
-turns, vanishes, overflows or underflows; and whether zeros, infinities and NaN come out as IEEE 754
-and C's Annex F say. The exact value has 40 digits, for a result near a zero of the function more."""
+For every function, dtype and kernel table the largest error in units in the last place (ulp) of the
+exact result, over random bit patterns (all exponents), random points of the ranges where the
+function does something, the neighbourhoods of zeros, kinks and overflow limits, and special values.
+With --check nothing is written. It needs mpmath (the `test` extra).
+"""
 
 from __future__ import annotations
 
 import argparse
-import math
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import mpmath
 import numpy as np
+from mpmath import mp, mpf
 
-from tensorgrad import _native
-from tensorgrad._native import BINARY, NULL, UNARY, ffi, lib
+import tensorgrad as tg
+from tensorgrad._native import ffi, lib
+from tensorgrad.autograd import registry
 
-PAGE = Path(__file__).parent.parent / "docs" / "accuracy.md"
-LIMIT = 2.0
-mp = mpmath.mp.clone()
-mp.prec = 200
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "accuracy.md"
+DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+Real = Any  # an mpmath number
+LIMIT = 2.0  # ulp
 
 
 class Function(NamedTuple):
-    """A function of one kernel. exact: of mpmath numbers, finite ones of the domain [low, high].
-    near: points whose neighbours are tried."""
+    """What is measured: f(x, *parameters), or with `saved` its gradient for an upstream gradient of 1."""
 
     name: str
-    exact: Callable[..., Any]
-    low: float = -math.inf
-    high: float = math.inf
-    near: tuple[float, ...] = ()
-    kernel: str = ""
-    parameter: float = 0.0
+    exact: Callable[[Real], Real]
+    parameters: tuple[float, ...] = ()
+    gradient: bool = False
+    zero: float | None = None  # where the exact result crosses zero away from x = 0
+    limit: float | tuple[float, float] = LIMIT  # ulp; or one for float32 and one for float64
+
+    @property
+    def title(self) -> str:
+        """Its name in the table."""
+        shown = ", ".join(["x", *(f"{p:g}" for p in self.parameters)])
+        return f"{self.name}{'′' if self.gradient else ''}({shown})"
+
+    def limit_of(self, dtype: np.dtype[Any]) -> float:
+        """The promised largest error in ulp."""
+        both = self.limit if isinstance(self.limit, tuple) else (self.limit, self.limit)
+        return both[DTYPES.index(dtype)]
+
+    def computed(self, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """What the library gives."""
+        function = registry[self.name].function
+        t = tg.tensor(x)
+        if not self.gradient:
+            return function(t, *self.parameters).numpy()
+        derivative: Any = function.derivative  # type: ignore[attr-defined]
+        return derivative(tg.tensor(np.ones_like(x)), t, 0.0, 0.0).numpy()
 
 
-def _phi(x: Any) -> Any:
-    """The normal distribution function; where it is 0 or 1 in any float, without computing it."""
-    if abs(x) > 60:
-        return mp.mpf(int(x > 0))
+def sigmoid(x: Real) -> Real:
+    """1 / (1 + e^-x)"""
+    return 1 / (1 + mp.exp(-x))
+
+
+def normal(x: Real) -> Real:
+    """The distribution function of the normal distribution."""
     return mp.erfc(-x / mp.sqrt(2)) / 2
 
 
-_PI = tuple(k * math.pi / 2 for k in (1, 2, 3, 4, 5, 6, 7, 8, 100, 1001))
-_EDGES = (88.72, 88.73, -87.33, -103.97, 709.78, -708.39, -745.13)
+def gelu_argument(x: Real) -> Real:
+    """Twice sqrt(2 / pi) (x + 0.044715 x^3)"""
+    return 2 * mp.sqrt(2 / mp.pi) * (x + mpf("0.044715") * x**3)
+
+
+def gelu_tanh_slope(x: Real) -> Real:
+    """The derivative of x sigmoid(gelu_argument(x))."""
+    u = gelu_argument(x)
+    factor = 2 * mp.sqrt(2 / mp.pi) * (1 + 3 * mpf("0.044715") * x * x)
+    return sigmoid(u) * (1 + x * factor * sigmoid(-u))
+
 
 FUNCTIONS = (
-    Function("exp", mp.exp, near=(0.0, *_EDGES)),
-    Function("expm1", mp.expm1, near=(0.0, *_EDGES)),
-    Function("log", mp.log, low=0.0, near=(1.0, 0.5, 2.0, math.sqrt(0.5), math.sqrt(2))),
-    Function("log2", lambda x: mp.log(x, 2), low=0.0, near=(1.0, 0.5, 2.0, math.sqrt(0.5))),
-    Function("log10", mp.log10, low=0.0, near=(1.0, 0.1, 10.0, math.sqrt(0.5))),
-    Function("log1p", mp.log1p, low=-1.0, near=(0.0, -0.5, 1.0)),
-    Function("sqrt", mp.sqrt, low=0.0, near=(1.0,)),
-    Function("rsqrt", lambda x: 1 / mp.sqrt(x), low=0.0, near=(1.0,)),
-    Function("tanh", mp.tanh, near=(0.0, 0.55, 1.0, 9.0, 19.0)),
-    Function("sigmoid", lambda x: 1 / (1 + mp.exp(-x)), near=(0.0, -88.0, -103.9, -709.0, -745.0)),
-    Function("softplus", lambda x: mp.log1p(mp.exp(x)), near=(0.0, 20.0, -88.0, -745.0)),
-    Function("silu", lambda x: x / (1 + mp.exp(-x)), near=(0.0, -1.2785, -88.0, -745.0)),
-    Function("gelu", lambda x: x * _phi(x), near=(0.0, -0.75, -5.0, -13.0, -38.0)),
+    Function("exp", mp.exp),
+    Function("expm1", mp.expm1),
+    Function("log", mp.log),
+    Function("log2", lambda x: mp.log(x) / mp.log(2)),
+    Function("log10", mp.log10),
+    Function("log1p", mp.log1p),
+    Function("sqrt", mp.sqrt),
+    Function("rsqrt", lambda x: 1 / mp.sqrt(x)),
+    Function("sin", mp.sin),
+    Function("cos", mp.cos),
+    Function("tan", mp.tan),
+    Function("tanh", mp.tanh),
+    Function("erf", mp.erf),
+    Function("sigmoid", sigmoid),
+    Function("softplus", lambda x: mp.log1p(mp.exp(x))),
+    Function("silu", lambda x: x * sigmoid(x)),
+    Function("gelu", lambda x: x * normal(x), limit=(4.5, 3.0)),
+    Function("gelu_tanh", lambda x: x * sigmoid(gelu_argument(x))),
+    Function("elu", lambda x: x if x > 0 else mp.expm1(x), (1.0,)),
+    Function("power", lambda x: mp.power(x, mpf(3.5)), (3.5,)),
+    Function("power", lambda x: mp.power(x, -1.25), (-1.25,)),
+    Function("erf", lambda x: 2 / mp.sqrt(mp.pi) * mp.exp(-x * x), gradient=True),
+    Function("softplus", sigmoid, gradient=True),
     Function(
-        "gelu_tanh",
-        lambda x: x / (1 + mp.exp(-2 * mp.sqrt(2 / mp.pi) * (x + mp.mpf("0.044715") * x**3))),
-        near=(0.0, -0.75, -5.0),
+        "silu",
+        lambda x: sigmoid(x) * (1 + x * sigmoid(-x)),
+        gradient=True,
+        zero=-1.2784645427610738,
+        limit=8.0,
     ),
     Function(
-        "erf", lambda x: mp.erf(x) if abs(x) < 60 else mp.sign(x), near=(0.0, 0.5, 1.0, 4.0, 6.0)
+        "gelu",
+        lambda x: normal(x) + x * mp.npdf(x),
+        gradient=True,
+        zero=-0.7517916243494657,
+        limit=8.0,
     ),
-    Function("sin", mp.sin, near=(0.0, *_PI)),
-    Function("cos", mp.cos, near=(0.0, *_PI)),
-    Function("tan", mp.tan, near=(0.0, *_PI)),
-    *(
-        Function(
-            f"power {p:g}", lambda x, y: x**y, low=0.0, near=(1.0,), kernel="power", parameter=p
-        )
-        for p in (0.3, 2.5, -1.7, 40.0)
-    ),
-    Function("pow", lambda x, y: x**y, low=0.0, near=(1.0,), kernel="pow"),
+    Function("gelu_tanh", gelu_tanh_slope, gradient=True, zero=-0.7524614220710163, limit=10.0),
 )
 
 
-def sample(function: Function, dtype: Any, points: int, seed: int = 0) -> np.ndarray:
-    """Points of the function's domain, zeros left out."""
-    rng = np.random.default_rng(seed)
+def points(dtype: np.dtype[Any], count: int, seed: int = 0) -> np.ndarray[Any, Any]:
+    """About `count` inputs: a third random bit patterns, a third random points of ranges, a third
+    near what is special."""
+    random = np.random.default_rng(seed)
+    third = max(count // 3, 30)
+    bits = np.dtype(f"u{dtype.itemsize}")
+    patterns = random.integers(0, np.iinfo(bits).max, third, dtype=bits, endpoint=True).view(dtype)
+    ranges = random.choice([0.5, 1.0, 2.0, 6.0, 15.0, 40.0, 110.0, 800.0, 1e4, 1e6], third)
+    uniform = random.uniform(-1, 1, third) * ranges
+    limits = [
+        0.0,
+        1.0,
+        -1.0,
+        0.25,
+        0.5,
+        2**0.5,
+        0.5**0.5,
+        0.3466,
+        -0.3466,
+        np.pi / 2,
+        np.pi,
+        0.6124,
+    ]
+    limits += [
+        88.72,
+        -87.34,
+        -103.97,
+        709.78,
+        -708.4,
+        -745.13,
+        -14.2,
+        -38.5,
+        -10.1,
+        -21.9,
+        3.9,
+        5.9,
+    ]
+    near = random.choice(limits, third) + random.uniform(-1, 1, third) * 2.0 ** -random.integers(
+        0, 54, third
+    )
     info = np.finfo(dtype)
-    least, most = np.log2(float(info.smallest_subnormal)), np.log2(float(info.max))
-    exponents = rng.uniform(least, most, points // 2)
-    magnitudes = np.exp2(exponents) * rng.choice([-1.0, 1.0], points // 2)
-    near = [
-        np.asarray(p, dtype) * (1 + k * float(info.eps))
-        for p in function.near
-        for k in range(-8, 9)
+    special = [
+        0.0,
+        -0.0,
+        np.inf,
+        -np.inf,
+        np.nan,
+        1.0,
+        -1.0,
+        2.0,
+        float(info.max),
+        -float(info.max),
     ]
-    around = [
-        rng.uniform(-12, 12, points // 4),
-        rng.uniform(-1, 1, points // 8),
-        *(
-            [rng.uniform(-110, 110, points // 8)]
-            if dtype == np.float32
-            else [rng.uniform(-750, 750, points // 8)]
-        ),
-    ]
-    with np.errstate(over="ignore", under="ignore"):
-        x = np.concatenate([magnitudes, *around, np.asarray(near, np.float64).reshape(-1)]).astype(
-            dtype
-        )
-    x = np.where(x < function.low, -x, x)
-    x = x[np.isfinite(x) & (x != 0) & (x > function.low) & (x < function.high)]
-    return np.unique(x)
+    special += [float(info.tiny), -float(info.tiny), float(info.smallest_subnormal)]
+    return np.concatenate(
+        [patterns, uniform.astype(dtype), near.astype(dtype), np.array(special, dtype)]
+    )
 
 
-def compute(function: Function, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The kernel's result."""
-    out = np.empty_like(x)
-    code = _native.CODES[x.dtype]
-    at = [ffi.cast("void *", a.__array_interface__["data"][0]) for a in (x, y, out)]
-    kernel = function.kernel or function.name
-    if kernel in UNARY:
-        status = lib.tg_unary(UNARY[kernel], code, x.size, at[0], at[2], function.parameter, 0.0)
-    else:
-        status = lib.tg_binary(BINARY[kernel], code, x.size, *at, NULL)
-    assert status == 0, f"{kernel}: status {status}"
-    return out
+def exact_values(function: Function, x: np.ndarray[Any, Any]) -> list[Real | None]:
+    """The exact results; None for NaN and infinite inputs and where the result is not real."""
+    values: list[Real | None] = []
+    with mp.workprec(160):
+        for v in x.tolist():
+            try:
+                if not np.isfinite(v):
+                    values.append(None)
+                    continue
+                clamped = max(min(v, 2e4), -2e4) if function.name in SATURATING else v
+                y = function.exact(mpf(clamped))
+                values.append(y if mp.isfinite(y) and mp.im(y) == 0 else None)
+            except (ValueError, ZeroDivisionError, OverflowError):
+                values.append(None)
+    return values
 
 
-def exact_parts(function: Function, *arguments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The exact values as float64 or float32 nearest to them, and what is left of them (float64)."""
-    dtype = arguments[0].dtype
-    nearest = np.empty(arguments[0].size, dtype)
-    rest = np.empty(arguments[0].size, np.float64)
-    for i, values in enumerate(zip(*arguments)):
-        # an exponent's worth of bits more, for an argument as large as that, or a result as small
-        mp.prec = 200 + abs(math.frexp(float(values[0]))[1])
-        exact = function.exact(*map(mp.mpf, map(float, values)))
-        with np.errstate(over="ignore"):
-            nearest[i] = dtype.type(float(exact))
-        left = exact - mp.mpf(float(nearest[i])) if np.isfinite(nearest[i]) else mp.mpf(0)
-        rest[i] = float(left)
-    return nearest, rest
+# Constant, zero or infinite far out, where mpmath would compute exponentials of astronomic numbers.
+SATURATING = ("exp", "expm1", "sigmoid", "tanh", "erf")
 
 
-def errors(y: np.ndarray, nearest: np.ndarray, rest: np.ndarray) -> np.ndarray:
-    """The errors in ulp; infinite where one is finite and the other is not."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        finite = np.isfinite(nearest)
-        off = (y.astype(np.float64) - nearest.astype(np.float64) - rest) / np.spacing(
-            np.abs(np.where(finite, nearest, 1))
-        ).astype(np.float64)
-        # at the end of the range the largest number is as good as infinity within an ulp
-        almost = np.isinf(y) & (np.abs(nearest) == np.finfo(y.dtype).max)
-        found = np.where(almost, 1.0, np.abs(off))
-        return np.where(finite, found, np.where(y == nearest, 0.0, np.inf))
+def ulps(got: float, exact: Real, dtype: np.dtype[Any], floor: float = 0.0) -> float:
+    """|got - exact| in units in the last place of the exact result, or of `floor` where that is
+    larger. An infinity counts as the first number past the largest."""
+    info = np.finfo(dtype)
+    top = info.maxexp
+    if np.isnan(got):
+        return np.inf
+    value = mpf(got) if np.isfinite(got) else mp.sign(got) * mpf(2) ** top
+    _, exponent = mp.frexp(max(abs(exact), mpf(floor)))
+    unit = mpf(2) ** (min(max(exponent, info.minexp + 1), top) - info.nmant - 1)
+    if abs(exact) >= mpf(2) ** top and not np.isfinite(got):
+        return 0.0 if mp.sign(exact) == mp.sign(got) else np.inf
+    return float(abs(value - exact) / unit)
 
 
-def cases(points: int, only: str = "") -> list[tuple[Function, str, tuple[np.ndarray, ...], Any]]:
-    """(function, dtype, arguments, exact values) of every function and dtype."""
-    found = []
+def largest_error(
+    function: Function, x: np.ndarray[Any, Any], exact: list[Real | None]
+) -> tuple[float, float]:
+    """The largest error in ulp, and the input that has it. Near a zero crossing away from 0, where
+    terms cancel and no bound relative to the result exists, an ulp is that of 1/4."""
+    got = function.computed(x).tolist()
+    worst, where = 0.0, 0.0
+    with mp.workprec(160):
+        for v, g, e in zip(x.tolist(), got, exact):
+            if e is None:
+                continue
+            close = function.zero is not None and abs(v - function.zero) < 1.0
+            error = ulps(g, e, x.dtype, 0.25 if close else 0.0)
+            if error > worst:
+                worst, where = error, v
+    return worst, where
+
+
+def tables() -> Iterator[str]:
+    """Makes every kernel table of this machine active in turn."""
+    active = ffi.string(lib.tg_isa()).decode()
+    index = 0
+    try:
+        while (name := lib.tg_isa_available(index)) != ffi.NULL:
+            lib.tg_select_isa(name)
+            yield ffi.string(name).decode()
+            index += 1
+    finally:
+        lib.tg_select_isa(active.encode())
+
+
+def measure(count: int) -> dict[tuple[Function, str, str], tuple[float, float]]:
+    """The largest error of every (function, dtype, table), and where it is."""
+    found = {}
     for function in FUNCTIONS:
-        if only and only not in function.name:
-            continue
-        for name in ("float32", "float64"):
-            x = sample(function, np.dtype(name).type, points)
-            arguments: tuple[np.ndarray, ...] = (x,)
-            if function.kernel == "power":  # the kernel takes the exponent in the dtype
-                arguments = (x, np.full_like(x, function.parameter))
-            elif function.name == "pow":
-                rng = np.random.default_rng(1)
-                top = np.log2(float(np.finfo(name).max))
-                # exponents that bring the result anywhere in range
-                y = rng.uniform(-1.1, 1.1, x.size) * top / np.maximum(np.abs(np.log2(x)), 1e-6)
-                y = np.where(rng.random(x.size) < 0.3, rng.uniform(-4, 4, x.size), y)
-                arguments = (x, y.astype(name))
-            found.append((function, name, arguments, exact_parts(function, *arguments)))
+        for dtype in DTYPES:
+            x = points(dtype, count)
+            exact = exact_values(function, x)
+            for table in tables():
+                found[function, dtype.name, table] = largest_error(function, x, exact)
     return found
 
 
-def measure(points: int, only: str = "") -> dict[tuple[str, str], dict[str, tuple[float, Any]]]:
-    """For each function and dtype: kernel table -> (largest error, the arguments where it is)."""
-    before = ffi.string(lib.tg_isa())
-    results: dict[tuple[str, str], dict[str, tuple[float, Any]]] = {}
-    try:
-        for function, dtype, arguments, (nearest, rest) in cases(points, only):
-            for isa in _native._available_isas():
-                assert lib.tg_select_isa(isa.encode()) == 0
-                found = errors(compute(function, arguments[0], arguments[-1]), nearest, rest)
-                worst = int(np.argmax(found))
-                at = tuple(float(a[worst]) for a in arguments)
-                results.setdefault((function.name, dtype), {})[isa] = (float(found[worst]), at)
-    finally:
-        lib.tg_select_isa(before)
-    return results
-
-
-def table(results: dict[tuple[str, str], dict[str, tuple[float, Any]]]) -> str:
-    """In Markdown: a line per function, a column per dtype and kernel table."""
-    isas = list(next(iter(results.values())))
-    columns = [(dtype, isa) for dtype in ("float32", "float64") for isa in isas]
+def report(found: dict[tuple[Function, str, str], tuple[float, float]], count: int) -> str:
+    """The document."""
+    names = list(dict.fromkeys(table for _, _, table in found))
+    columns = [(dtype.name, table) for dtype in DTYPES for table in names]
     lines = [
-        "| function | " + " | ".join(f"{d} {i}" for d, i in columns) + " |",
+        "# Accuracy",
+        "",
+        "The largest error seen in units in the last place (ulp) of the exact result, at about",
+        f"{count} inputs per function and dtype: random bit patterns, random points of the ranges where",
+        "the function does something, the neighbourhoods of zeros, kinks and overflow limits, and",
+        "special values; subnormal numbers included. mpmath gives the exact results. A correctly",
+        "rounded result has an error of at most 0.5; ′ is the gradient. Made by",
+        "`scripts/measure_accuracy.py`.",
+        "",
+        "| function | " + " | ".join(f"{dtype} {table}" for dtype, table in columns) + " |",
         "|---|" + "---:|" * len(columns),
     ]
-    for name in dict.fromkeys(name for name, _ in results):
-        cells = [f"{results[name, dtype][isa][0]:.2f}" for dtype, isa in columns]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    for function in FUNCTIONS:
+        cells = [f"{found[function, dtype, table][0]:.2f}" for dtype, table in columns]
+        lines.append(f"| `{function.title}` | " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        "The goal is 2 ulp. What is beyond it:",
+        "",
+        "- `gelu`, up to 4.5 ulp in float32 and 3 in float64. It is a product of an exponential and a",
+        "  polynomial, whose last steps lose one or two bits near x = 0 and x = -1.3, most of all",
+        "  without a fused multiply-add.",
+        "- The gradients of `silu`, `gelu` and `gelu_tanh`, up to 10 ulp. They cross zero at about",
+        "  -1.28, -0.75 and -0.75. Within 1 of the crossing, errors are counted in ulp of 1/4, as no",
+        "  sum of rounded terms is exact relative to a zero.",
+        "",
+    ]
     return "\n".join(lines)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--points", type=int, default=20_000, help="for each function and dtype")
-    parser.add_argument("--only", default="", metavar="NAME")
-    parser.add_argument("--write", action="store_true", help=f"put the table into {PAGE.name}")
-    options = parser.parse_args()
-    results = measure(options.points, options.only)
-    text = table(results)
+def main() -> None:
+    """Measures, prints and writes."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--points", type=int, default=6000)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail past a limit")
+    arguments = parser.parse_args()
+    found = measure(arguments.points)
+    text = report(found, arguments.points)
     print(text)
-    bad = [
-        (key, isa, *found)
-        for key, by in results.items()
-        for isa, found in by.items()
-        if not found[0] <= LIMIT
+    failures = [
+        f"{function.title} {dtype} {table}: {error:.2f} ulp at {where!r}"
+        for (function, dtype, table), (error, where) in found.items()
+        if error > function.limit_of(np.dtype(dtype))
     ]
-    for (name, dtype), isa, error, at in bad:
-        print(
-            f"more than {LIMIT:g} ulp: {name} {dtype} {isa}: {error:.3g} at {at}", file=sys.stderr
-        )
-    if options.write:
-        top, rest = PAGE.read_text(encoding="utf-8").split("<!-- begin table -->")
-        rest = rest.split("<!-- end table -->")[1]
-        PAGE.write_text(
-            f"{top}<!-- begin table -->\n\n{text}\n\n<!-- end table -->{rest}", encoding="utf-8"
-        )
-    return int(bool(bad))
+    print("\n".join(failures))
+    if arguments.check:
+        raise SystemExit(bool(failures))
+    DOCUMENT.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -117,8 +117,7 @@ static void fill_tile(const operand *source, int64_t rows, int64_t columns, cons
                       int64_t column_step, char *tile) {
     if (source->itemsize == 1) {
         for (int64_t r = 0; r < rows; r++)
-            for (int64_t j = 0; j < columns; j++)
-                tile[r * TILE_COLUMNS + j] = src[r * row_step + j * column_step];
+            for (int64_t j = 0; j < columns; j++) tile[r * TILE_COLUMNS + j] = src[r * row_step + j * column_step];
     } else if (row_step == 1) {
         const int dtype = source->itemsize == 4 ? TG_F32 : TG_F64;
         tg_active->move[dtype]->transpose(columns, rows, src, column_step, tile, TILE_COLUMNS);
@@ -186,8 +185,8 @@ static void tile_range(void *ctx, int64_t begin, int64_t end) {
 
 /* Splits the call, whose result has n elements. */
 static void run(binary_call *c, int64_t n) {
-    c->streaming = tg_streams(n * c->operands[1].itemsize, c->y) && c->y != c->operands[1].data &&
-                   c->y != c->operands[2].data;
+    c->streaming =
+        tg_streams(n * c->operands[1].itemsize, c->y) && c->y != c->operands[1].data && c->y != c->operands[2].data;
     const int64_t grain = c->operands[0].data ? CHEAP_GRAIN : grain_of[c->op];
     if (c->ndim == 0) {
         tg_parallel_for(n, grain, contiguous_range, c);

@@ -6,8 +6,9 @@
 #include "../core/core.h"
 
 enum {
-    TG_STREAM_BLOCK = 1024,     /* elements */
-    TG_STREAM_BYTES = 32 << 20, /* measured: below, ordinary stores are as fast, and leave the result where the next call reads it */
+    TG_STREAM_BLOCK = 1024, /* elements */
+    TG_STREAM_BYTES = 32
+        << 20, /* measured: below, ordinary stores are as fast, and leave the result where the next call reads it */
 };
 
 static inline int tg_streams(int64_t bytes, const void *out) {

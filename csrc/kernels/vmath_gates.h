@@ -69,7 +69,7 @@ TG_INLINE vec FN(gated)(vec factor, vec x, vec low) {
     const vec product = FN(two_product)(factor, v_select(negative, m, v_set(1)), &product_low), q = product / sum;
     const vec inverse = v_set(1) - v_set(0.5) * z;                      /* 1 / (1 + z), near enough for a correction */
     const vec held = v_clamp(q, v_set(-GATE_LIMIT), v_set(GATE_LIMIT)); /* so that infinity stays what it is */
-    const vec y = q + (v_select(negative, product_low, v_set(0)) - held * lost) * inverse;
+    const vec y = q + (v_select(negative, product_low + factor * rest, v_set(0)) - held * lost) * inverse;
     return v_copysign(FN(scale_by_power)(y, v_select(negative, k, v_set(0))), factor);
 }
 
