@@ -10,6 +10,7 @@
 typedef void (*tg_range_fn)(void *ctx, int64_t begin, int64_t end);
 void tg_parallel_for(int64_t n, int64_t grain, tg_range_fn fn, void *ctx);
 enum { TG_MAX_THREADS = 256 };
+void tg_assume_cpus(int n); /* for tests: from now on up to n threads run at once, however many CPUs there are */
 
 /* A reusable TG_ALIGNMENT-aligned buffer of this thread, one per slot, valid until the slot is asked for again on this thread.
  * Contents are not kept when it grows. NULL if out of memory. */

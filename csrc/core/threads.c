@@ -1,8 +1,10 @@
 /* threads.c: the thread pool. One call at a time owns it; each worker has a mailbox with one state word.
  *
- * A call posts one range to each worker's mailbox, runs the first range itself, takes back every range whose worker has not
- * begun, and waits for the others. So a worker that is slow to wake (or whose CPU is taken) delays no call, and no allocation
- * or lock is on the way. Ranges are fixed before anything runs: which thread runs one changes no result.
+ * A call cuts its work into a range per thread asked for, posts ranges to the workers' mailboxes, runs the first itself, takes
+ * back those whose worker has not begun, and waits for the others. So a worker that is slow to wake (or whose CPU is taken)
+ * delays no call, and no allocation or lock is on the way. Ranges are fixed before anything runs: which thread runs one changes
+ * no result. No more threads run than there are CPUs, since whoever polls would keep the awaited one from running: where more
+ * are asked for, each runs several ranges.
  *
  *     worker:  IDLE -> ASLEEP (after spinning), POSTED -> RUNNING, RUNNING or AWAITED -> IDLE
  *     caller:  IDLE or ASLEEP -> POSTED, POSTED -> IDLE (taken back), RUNNING -> AWAITED (before it sleeps)
@@ -24,19 +26,41 @@
 
 #include "core.h"
 
+/* What the one who wakes a sleeping worker needs to know of it. */
+typedef struct {
+#if defined(__linux__)
+    pid_t thread;
+    bool moved; /* it was sent away from the caller's CPU, and may then go back to any CPU of `allowed` */
+    cpu_set_t allowed;
+#else
+    char none;
+#endif
+} thread_place;
+
 enum {
     SPIN_NANOSECONDS = 1000000, /* how long a thread polls before it sleeps */
-    YIELD_NANOSECONDS = 20000,  /* from here on it lets others have the CPU between polls */
+    /* From here on it lets others have the CPU between polls: a worker without work soon, for another process may have use for
+     * it; a caller, whose worker may be on the other CPU and nearly done, late. */
+    IDLE_PATIENCE = 2000,
+    AWAIT_PATIENCE = 200000,
     STACK_BYTES = 1 << 20
 };
 
 enum { IDLE, ASLEEP, POSTED, RUNNING, AWAITED };
 
 typedef struct {
-    alignas(128) atomic_uint state; /* 128: CPUs fetch lines of 64 in pairs */
     tg_range_fn fn;
     void *ctx;
-    int64_t begin, end;
+    int64_t n, grain;
+    int64_t share, rest; /* each range has `share` grains, the first `rest` of them one more */
+    int ranges;
+} job;
+
+typedef struct {
+    alignas(128) atomic_uint state; /* 128: CPUs fetch lines of 64 in pairs */
+    const job *job;                 /* on the caller's stack */
+    int first, last;                /* the ranges to run are first .. last - 1 */
+    thread_place place;
 } mailbox;
 
 static mailbox workers[TG_MAX_THREADS - 1];
@@ -44,8 +68,8 @@ static atomic_bool busy;            /* held by the call that owns the pool, with
 static int started;                 /* workers that run */
 static bool fork_handled;           /* pthread_atfork is done */
 static atomic_bool creation_failed; /* no more threads to be had; asked again after tg_set_num_threads */
-static atomic_int wanted;           /* threads per call, the caller included; 0 until first asked for */
-static atomic_int spin_nanoseconds;
+static atomic_int wanted;           /* ranges per call; 0 until first asked for */
+static atomic_int cpus;             /* threads per call at most, the caller included */
 
 /* ---- sleeping --------------------------------------------------------------------------------------------------- */
 
@@ -56,6 +80,21 @@ static void sleep_while(atomic_uint *word, unsigned value) {
 }
 static void wake(atomic_uint *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0); }
 static void reset_sleep(void) {}
+
+/* A worker is often woken on the caller's CPU, where it waits for the caller, which waits for nobody: a burst of calls after a
+ * pause would run on one CPU. So it is sent elsewhere first. */
+static void before_sleep(thread_place *place) { place->thread = (pid_t)syscall(SYS_gettid); }
+static void before_wake(thread_place *place) {
+    const int here = sched_getcpu();
+    if (here < 0 || sched_getaffinity(place->thread, sizeof place->allowed, &place->allowed) != 0) return;
+    cpu_set_t others = place->allowed;
+    CPU_CLR((size_t)here, &others);
+    place->moved = CPU_COUNT(&others) > 0 && sched_setaffinity(place->thread, sizeof others, &others) == 0;
+}
+static void after_sleep(thread_place *place) {
+    if (place->moved) sched_setaffinity(0, sizeof place->allowed, &place->allowed);
+    place->moved = false;
+}
 #else
 static pthread_mutex_t sleep_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t sleep_condition = PTHREAD_COND_INITIALIZER;
@@ -76,6 +115,9 @@ static void reset_sleep(void) {
     sleep_mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     sleep_condition = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
 }
+static void before_sleep(thread_place *place) { (void)place; }
+static void before_wake(thread_place *place) { (void)place; }
+static void after_sleep(thread_place *place) { (void)place; }
 #endif
 
 static inline void pause_cpu(void) {
@@ -92,10 +134,8 @@ static int64_t now_nanoseconds(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* Polls until *word != value: true; false when it is time to sleep. */
-static bool spin_while(atomic_uint *word, unsigned value) {
-    const int64_t limit = atomic_load_explicit(&spin_nanoseconds, memory_order_relaxed);
-    if (limit == 0) return atomic_load_explicit(word, memory_order_acquire) != value;
+/* Polls until *word != value: true; false when it is time to sleep. patience: nanoseconds until it yields. */
+static bool spin_while(atomic_uint *word, unsigned value, int64_t patience) {
     const int64_t start = now_nanoseconds();
     for (;;) {
         for (int i = 0; i < 32; i++) {
@@ -103,8 +143,8 @@ static bool spin_while(atomic_uint *word, unsigned value) {
             pause_cpu();
         }
         const int64_t elapsed = now_nanoseconds() - start;
-        if (elapsed >= limit) return false;
-        if (elapsed >= YIELD_NANOSECONDS) sched_yield();
+        if (elapsed >= SPIN_NANOSECONDS) return false;
+        if (elapsed >= patience) sched_yield();
     }
 }
 
@@ -114,32 +154,48 @@ static bool change(atomic_uint *word, unsigned from, unsigned to) {
 
 /* ---- workers ---------------------------------------------------------------------------------------------------- */
 
+static int64_t begin_of(const job *j, int range) {
+    if (range == j->ranges) return j->n;
+    return (j->share * range + (range < j->rest ? range : j->rest)) * j->grain;
+}
+
+static void run(const job *j, int first, int last) {
+    for (int i = first; i < last; i++) j->fn(j->ctx, begin_of(j, i), begin_of(j, i + 1));
+}
+
 static void *work(void *argument) {
     mailbox *w = argument;
     for (;;) {
-        if (!spin_while(&w->state, IDLE) && change(&w->state, IDLE, ASLEEP))
-            while (atomic_load_explicit(&w->state, memory_order_acquire) == ASLEEP) sleep_while(&w->state, ASLEEP);
+        if (!spin_while(&w->state, IDLE, IDLE_PATIENCE)) {
+            before_sleep(&w->place);
+            if (change(&w->state, IDLE, ASLEEP)) {
+                while (atomic_load_explicit(&w->state, memory_order_acquire) == ASLEEP) sleep_while(&w->state, ASLEEP);
+                after_sleep(&w->place);
+            }
+        }
         if (!change(&w->state, POSTED, RUNNING)) continue; /* taken back */
-        w->fn(w->ctx, w->begin, w->end);
+        run(w->job, w->first, w->last);
         if (atomic_exchange_explicit(&w->state, IDLE, memory_order_acq_rel) == AWAITED) wake(&w->state);
     }
     return NULL;
 }
 
-static void post(mailbox *w, tg_range_fn fn, void *ctx, int64_t begin, int64_t end) {
-    w->fn = fn;
-    w->ctx = ctx;
-    w->begin = begin;
-    w->end = end;
-    if (atomic_exchange_explicit(&w->state, POSTED, memory_order_acq_rel) == ASLEEP) wake(&w->state);
+static void post(mailbox *w, const job *j, int first, int last) {
+    w->job = j;
+    w->first = first;
+    w->last = last;
+    if (atomic_exchange_explicit(&w->state, POSTED, memory_order_acq_rel) == ASLEEP) {
+        before_wake(&w->place);
+        wake(&w->state);
+    }
 }
 
 static void take_back(mailbox *w) {
-    if (change(&w->state, POSTED, IDLE)) w->fn(w->ctx, w->begin, w->end);
+    if (change(&w->state, POSTED, IDLE)) run(w->job, w->first, w->last);
 }
 
 static void await(mailbox *w) {
-    if (spin_while(&w->state, RUNNING)) return;
+    if (spin_while(&w->state, RUNNING, AWAIT_PATIENCE)) return;
     change(&w->state, RUNNING, AWAITED);
     while (atomic_load_explicit(&w->state, memory_order_acquire) == AWAITED) sleep_while(&w->state, AWAITED);
 }
@@ -189,10 +245,11 @@ static int start_workers(int count) {
 
 /* ---- entry points ----------------------------------------------------------------------------------------------- */
 
+void tg_assume_cpus(int n) { atomic_store(&cpus, n); }
+
 int tg_set_num_threads(int n) {
     if (n < 1 || n > TG_MAX_THREADS) return TG_BAD_ARGUMENT;
-    /* With more threads than CPUs, whoever polls keeps the awaited thread from running. */
-    atomic_store(&spin_nanoseconds, n > tg_default_num_threads() ? 0 : SPIN_NANOSECONDS);
+    if (atomic_load(&cpus) == 0) tg_assume_cpus(tg_default_num_threads());
     atomic_store(&creation_failed, false);
     atomic_store(&wanted, n);
     return TG_OK;
@@ -203,31 +260,26 @@ int tg_get_num_threads(void) {
     return atomic_load_explicit(&wanted, memory_order_relaxed);
 }
 
+static int min_int(int a, int b) { return a < b ? a : b; }
+
 void tg_parallel_for(int64_t n, int64_t grain, tg_range_fn fn, void *ctx) {
     if (n <= 0) return;
     if (grain < 1) grain = 1;
     const int64_t units = n / grain + (n % grain != 0);
-    const int threads = units > 1 ? tg_get_num_threads() : 1;
+    const int asked = units > 1 ? tg_get_num_threads() : 1;
     /* A call from inside a range finds its own outer call in possession. */
-    if (threads == 1 || atomic_load_explicit(&busy, memory_order_relaxed) ||
+    if (asked == 1 || atomic_load_explicit(&busy, memory_order_relaxed) ||
         atomic_exchange_explicit(&busy, true, memory_order_acquire)) {
         fn(ctx, 0, n);
         return;
     }
-    const int helpers = start_workers((int)(units < threads ? units : threads) - 1);
-    int parts = helpers + 1;
-    if (parts > threads) parts = threads;
-    if (parts > units) parts = (int)units;
-    const int64_t share = units / parts, rest = units % parts; /* the first `rest` parts have one unit more */
-    int64_t own_end = n;
-    for (int i = 1; i < parts; i++) {
-        const int64_t begin = (share * i + (i < rest ? i : rest)) * grain;
-        const int64_t end = i == parts - 1 ? n : (share * (i + 1) + (i + 1 < rest ? i + 1 : rest)) * grain;
-        if (i == 1) own_end = begin;
-        post(&workers[i - 1], fn, ctx, begin, end);
-    }
-    fn(ctx, 0, own_end);
-    for (int i = 1; i < parts; i++) take_back(&workers[i - 1]);
-    for (int i = 1; i < parts; i++) await(&workers[i - 1]);
+    const int ranges = units < asked ? (int)units : asked;
+    const job j = {fn, ctx, n, grain, units / ranges, units % ranges, ranges};
+    const int most = min_int(ranges, atomic_load_explicit(&cpus, memory_order_relaxed));
+    const int threads = min_int(most, start_workers(most - 1) + 1);
+    for (int i = 1; i < threads; i++) post(&workers[i - 1], &j, ranges * i / threads, ranges * (i + 1) / threads);
+    run(&j, 0, ranges / threads);
+    for (int i = 1; i < threads; i++) take_back(&workers[i - 1]);
+    for (int i = 1; i < threads; i++) await(&workers[i - 1]);
     atomic_store_explicit(&busy, false, memory_order_release);
 }

@@ -68,7 +68,8 @@ int64_t tg_cache_bytes(int level);          /* data cache size of the CPU, level
 
 /* ---- threads ---------------------------------------------------------------------------------------------------- */
 
-int tg_set_num_threads(int n); /* 1..256; TG_BAD_ARGUMENT otherwise */
+/* 1..256; TG_BAD_ARGUMENT otherwise. Work is cut for n threads; no more of them run than tg_default_num_threads(). */
+int tg_set_num_threads(int n);
 int tg_get_num_threads(void);
 int tg_default_num_threads(
     void); /* from CPU affinity and the cgroup quota, at least 1; the environment is Python's business */

@@ -8,7 +8,7 @@
 
 #include "harness.h"
 
-enum { LONGEST = 1000 };
+enum { LONGEST = 1000, MANY_CPUS = 64 };
 
 typedef struct {
     int64_t n, grain;
@@ -178,8 +178,25 @@ static void scratch(void) {
     CHECK(pthread_join(thread, NULL) == 0);
 }
 
+/* Where there are fewer CPUs than threads asked for, each runs several of the ranges, which are cut as ever. */
+static void few_cpus(void) {
+    static const int threads[] = {1, 2, 3, 7};
+    for (int cpus = 1; cpus <= 3; cpus++) {
+        tg_assume_cpus(cpus);
+        for (size_t t = 0; t < sizeof threads / sizeof threads[0]; t++) {
+            tg_set_num_threads(threads[t]);
+            for (int64_t n = 0; n <= 40; n++) check_coverage(n, 4, threads[t]);
+            coverage c = {.n = LONGEST, .grain = 1};
+            tg_parallel_for(LONGEST, 1, mark, &c);
+            CHECK(atomic_load(&c.calls) == threads[t]);
+        }
+    }
+    tg_assume_cpus(MANY_CPUS);
+}
+
 void test_threads(void) {
     const int before = tg_get_num_threads();
+    tg_assume_cpus(MANY_CPUS);
     arguments();
     ranges();
     huge();
@@ -187,7 +204,9 @@ void test_threads(void) {
     several_callers();
     forks();
     signals();
+    few_cpus();
     idling();
     scratch();
+    tg_assume_cpus(tg_default_num_threads());
     CHECK(tg_set_num_threads(before) == TG_OK);
 }
