@@ -5,6 +5,7 @@
  */
 
 #define SMALL_SUMS (TG_VECTOR_BYTES == 64 ? 24 : TG_VECTOR_BYTES == 32 ? 12 : 8)
+#define SMALL_BLOCK 24 /* rows of a wide c that are written together: so few that the stores go along them */
 #define SMALL_MASKED (TG_VECTOR_BYTES > 16) /* where a masked load costs no more than a whole one */
 
 /* One step: sums += column of a times row of b. Row i of a is at a[i / 4] + within[i % 4]: few enough addresses for the registers
@@ -117,6 +118,21 @@ static __attribute__((noinline)) void FN(small_panel_cut_1)(const gemm_product *
     FN(small_panel)(1, 1, p, j, p->n - j);
 }
 
+/* All columns. */
+static void FN(small_rows)(const gemm_product *p) {
+    int64_t j = 0;
+#if TG_VECTOR_BYTES == 64
+    for (; p->n - j >= 4 * LANES; j += 4 * LANES) FN(small_panel_4)(p, j);
+#endif
+    for (; p->n - j >= 2 * LANES; j += 2 * LANES) FN(small_panel_2)(p, j);
+    if (p->n - j > LANES)
+        FN(small_panel_cut_2)(p, j);
+    else if (p->n - j == LANES)
+        FN(small_panel_1)(p, j);
+    else if (p->n > j)
+        FN(small_panel_cut_1)(p, j);
+}
+
 static int FN(gemm_small)(const tg_gemm_problem *g) {
     const int a_transposed = g->flags & TG_TRANS_A;
     gemm_product p = {.m = g->m,
@@ -144,17 +160,14 @@ static int FN(gemm_small)(const tg_gemm_problem *g) {
         p.b = copy;
         p.ldb = width;
     }
-    int64_t j = 0;
-#if TG_VECTOR_BYTES == 64
-    for (; p.n - j >= 4 * LANES; j += 4 * LANES) FN(small_panel_4)(&p, j);
-#endif
-    for (; p.n - j >= 2 * LANES; j += 2 * LANES) FN(small_panel_2)(&p, j);
-    if (p.n - j > LANES)
-        FN(small_panel_cut_2)(&p, j);
-    else if (p.n - j == LANES)
-        FN(small_panel_1)(&p, j);
-    else if (p.n > j)
-        FN(small_panel_cut_1)(&p, j);
-    if (p.activate) FN(activate_rows)(&p, p.m, p.c);
+    const int64_t block = g->n > 4 * LANES ? SMALL_BLOCK : g->m;
+    for (int64_t i = 0; i < g->m; i += block) {
+        p.m = g->m - i < block ? g->m - i : block;
+        FN(small_rows)(&p);
+        p.a += block * p.a_row;
+        p.c += block * p.ldc;
+    }
+    p.c = g->c;
+    if (p.activate) FN(activate_rows)(&p, g->m, p.c);
     return TG_OK;
 }
