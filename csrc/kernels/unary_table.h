@@ -14,7 +14,7 @@
 
 /* clang-format off */
 #define TG_UNARY_OPS(TG_UNARY_OP)                                                                                              \
-    TG_UNARY_OP(relu, CHEAP, v_select(x < v_set(0), v_set(0), x), Y, v_select(y <= v_set(0), v_set(0), gy))                    \
+    TG_UNARY_OP(relu, CHEAP, v_clamp(x, v_set(0), v_set(INFINITY)), Y, v_select(y <= v_set(0), v_set(0), gy))                  \
     TG_UNARY_OP(leaky_relu, CHEAP, v_select(x > v_set(0), x, p0 * x), X, v_select(x > v_set(0), gy, p0 * gy))                  \
     TG_UNARY_OP(elu, COSTLY, v_select(x > v_set(0), x, p0 * v_expm1(x)), X, v_select(x > v_set(0), gy, p0 * gy * v_exp(x)))    \
     TG_UNARY_OP(tanh, COSTLY, v_tanh(x), Y, gy * (v_set(1) - y * y))                                                           \
