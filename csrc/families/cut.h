@@ -46,8 +46,8 @@ static inline tg_place tg_unit_place(const tg_cut *c, int64_t unit) {
     const int64_t tile = unit % c->tiles, block = unit / c->tiles % c->blocks, o = unit / c->tiles / c->blocks;
     const int64_t row = block * c->length, column = tile * c->width;
     return (tg_place){c->n - row < c->length ? c->n - row : c->length,
-                      c->inner - column < c->width ? c->inner - column : c->width,
-                      (o * c->n + row) * c->inner + column, (o * c->blocks + block) * c->inner + column};
+                      c->inner - column < c->width ? c->inner - column : c->width, (o * c->n + row) * c->inner + column,
+                      (o * c->blocks + block) * c->inner + column};
 }
 
 #endif

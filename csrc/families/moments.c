@@ -39,7 +39,8 @@ static void finish(const moments_call *c, int64_t at, int64_t count, const doubl
     if (!c->mean) return;
     for (int64_t i = 0; i < count; i++) {
         const int64_t k = at + i, o = k / c->cut.inner;
-        set_element(c->dtype, c->mean, k, element(c->dtype, c->x, o * c->cut.n * c->cut.inner + k % c->cut.inner) + mean[i]);
+        set_element(c->dtype, c->mean, k,
+                    element(c->dtype, c->x, o * c->cut.n * c->cut.inner + k % c->cut.inner) + mean[i]);
     }
 }
 

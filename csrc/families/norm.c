@@ -47,8 +47,8 @@ static int forward(int dtype, int64_t rows, tg_norm_call call, void *saved) {
     return TG_OK;
 }
 
-int tg_layer_norm(int dtype, int64_t rows, int64_t cols, const void *x, const void *weight, const void *bias, double eps,
-                  void *y, void *saved) {
+int tg_layer_norm(int dtype, int64_t rows, int64_t cols, const void *x, const void *weight, const void *bias,
+                  double eps, void *y, void *saved) {
     return forward(
         dtype, rows,
         (tg_norm_call){.cols = cols, .centered = 1, .eps = eps, .x = x, .weight = weight, .bias = bias, .y = y}, saved);

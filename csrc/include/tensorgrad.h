@@ -164,8 +164,8 @@ int tg_cross_entropy_grad(int dtype, int64_t rows, int64_t cols, const void *x, 
 
 /* y = (x - mean) / sqrt(var + eps) * weight + bias, mean and var over each row. x, y: (rows, cols); weight, bias: (cols) or NULL;
  * saved: (2, rows): the means, then 1 / sqrt(var + eps). */
-int tg_layer_norm(int dtype, int64_t rows, int64_t cols, const void *x, const void *weight, const void *bias, double eps,
-                  void *y, void *saved);
+int tg_layer_norm(int dtype, int64_t rows, int64_t cols, const void *x, const void *weight, const void *bias,
+                  double eps, void *y, void *saved);
 /* gy, gx: (rows, cols), gw, gb: (cols); each of gx, gw, gb may be NULL and is then not computed. gw and gb are sums over rows in
  * blocks of 32 (64 where cols <= 64), which are added in pairs. */
 int tg_layer_norm_grad(int dtype, int64_t rows, int64_t cols, const void *gy, const void *x, const void *weight,

@@ -258,4 +258,5 @@ static int FN(gemm)(const tg_gemm_problem *g) {
 
 #include "gemm_small.h"
 
-static const tg_gemm_kernels FN(gemm_kernels) = {FN(gemm), FN(gemm_row), FN(gemm_column), FN(gemm_dots), FN(gemm_small), LANES / 2};
+static const tg_gemm_kernels FN(gemm_kernels) = {FN(gemm),      FN(gemm_row),   FN(gemm_column),
+                                                 FN(gemm_dots), FN(gemm_small), LANES / 2};

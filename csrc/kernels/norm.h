@@ -10,7 +10,7 @@
  */
 
 enum {
-    FN(NORM_GROUP) = 4, /* rows whose shares of gw and gb meet in a register */
+    FN(NORM_GROUP) = 4,            /* rows whose shares of gw and gb meet in a register */
     FN(NORM_GROUP_BYTES) = 1 << 12 /* of a row, at most: the x, gy and gx of a group then stay in the L1 cache */
 };
 
@@ -185,7 +185,8 @@ TG_INLINE void FN(norm_gradient)(const tg_norm_call *call, int centered, int64_t
     const int64_t cols = call->cols;
     for (int64_t from = begin; from < end; from += call->block) {
         const int64_t to = end - from < call->block ? end : from + call->block;
-        real *gw = call->partial ? (real *)call->partial + from / call->block * 2 * cols : NULL, *gb = gw ? gw + cols : NULL;
+        real *gw = call->partial ? (real *)call->partial + from / call->block * 2 * cols : NULL,
+             *gb = gw ? gw + cols : NULL;
         if (gw) memset(gw, 0, (size_t)cols * 2 * sizeof(real));
         if (cols <= FN(NARROW_COLS))
             FN(norm_narrow_gradient)(call, centered, from, to, gw, gb);

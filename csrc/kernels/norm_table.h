@@ -18,7 +18,8 @@ typedef struct {
     const void *gy;     /* gradient: (rows, cols) */
     void *gx;           /* gradient: (rows, cols) or NULL if not wanted */
     int64_t block;      /* gradient: begin is a multiple of it */
-    void *partial;      /* gradient: (blocks, 2, cols): each block's share of the weight's and bias's gradients; NULL: not wanted */
+    void *
+        partial; /* gradient: (blocks, 2, cols): each block's share of the weight's and bias's gradients; NULL: not wanted */
 } tg_norm_call;
 typedef void (*tg_norm_fn)(const tg_norm_call *call, int64_t begin, int64_t end);
 

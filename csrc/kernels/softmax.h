@@ -204,9 +204,7 @@ static void FN(log_softmax_bwd)(int64_t rows, int64_t cols, const void *gyp, con
 /* ---- logsumexp -------------------------------------------------------------------------------------------------- */
 
 /* The maximum, or 0 where that is infinite: nothing has to be kept from overflowing there, and inf - inf is NaN. */
-TG_INLINE vec FN(finite_top)(vec top) {
-    return v_select(v_abs(top) == v_set(INFINITY), v_set(0), top);
-}
+TG_INLINE vec FN(finite_top)(vec top) { return v_select(v_abs(top) == v_set(INFINITY), v_set(0), top); }
 
 static void FN(logsumexp_fwd)(int64_t rows, int64_t cols, const void *xp, void *yp) {
     const real *x = xp;

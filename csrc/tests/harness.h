@@ -41,6 +41,10 @@ double test_element(int dtype, const void *array, int64_t i);
 /* NaN agrees with NaN, an infinity with itself, and else |a - b| <= tolerance * max(1, |a|, |b|). */
 bool test_close(double a, double b, double tolerance);
 
+/* Whether the tests run in an emulator (TEST_EMULATED is set): qemu's user mode dies when a forked child starts a thread, and does
+ * not limit the address space. What needs these is left out, and said. */
+bool test_emulated(const char *what);
+
 /* Runs `body` in a forked child; true if it ended normally, in time, with no failure of its own. */
 bool test_in_child(void (*body)(void));
 

@@ -5,8 +5,9 @@
 
 #include "harness.h"
 
-static const int64_t shapes[][2] = {{1, 1},   {5, 2},    {33, 3},   {64, 10},  {131, 10}, {700, 10}, {17, 16},  {40, 31}, {19, 32},
-                                    {9, 33},  {7, 100},  {50, 257}, {3, 5000}, {200, 64}, {0, 7},    {500, 65}, {2, 70000}};
+static const int64_t shapes[][2] = {{1, 1},    {5, 2},    {33, 3},  {64, 10},  {131, 10}, {700, 10},
+                                    {17, 16},  {40, 31},  {19, 32}, {9, 33},   {7, 100},  {50, 257},
+                                    {3, 5000}, {200, 64}, {0, 7},   {500, 65}, {2, 70000}};
 
 typedef struct {
     int dtype, centered, weighted;
@@ -34,7 +35,8 @@ static void run(fixture *f) {
 static void check_close(const fixture *f, const char *what, double want, double got, double scale) {
     const double tolerance = (f->dtype == TG_F32 ? 1e-6 : 3e-15) * (1 + scale);
     CHECK_THAT(fabs(want - got) <= tolerance * fmax(1, fabs(want)), "%s: %s of %s (%d, %d) dtype %d: %.17g, not %.17g",
-               tg_isa(), what, f->centered ? "layer_norm" : "rms_norm", (int)f->rows, (int)f->cols, f->dtype, got, want);
+               tg_isa(), what, f->centered ? "layer_norm" : "rms_norm", (int)f->rows, (int)f->cols, f->dtype, got,
+               want);
 }
 
 static void check_row(fixture *f, int64_t r) {
@@ -63,7 +65,8 @@ static void check_row(fixture *f, int64_t r) {
     }
     for (int64_t c = 0; c < cols; c++) {
         const double h = (test_element(f->dtype, f->x, r * cols + c) - mean) * scale;
-        const double g = test_element(f->dtype, f->gy, r * cols + c) * (f->weighted ? test_element(f->dtype, f->w, c) : 1);
+        const double g =
+            test_element(f->dtype, f->gy, r * cols + c) * (f->weighted ? test_element(f->dtype, f->w, c) : 1);
         const double want = scale * (g - (f->centered ? (double)sum / n : 0) - h * (double)dot / n);
         check_close(f, "gx", want, test_element(f->dtype, f->gx, r * cols + c), scale * (4 + rounding));
     }
@@ -94,8 +97,8 @@ static void check_shape(fixture f, double mean, uint64_t *random) {
     CHECK(memcmp(f.gx, again.gx, (size_t)total * itemsize) == 0);
     CHECK(memcmp(f.gw, again.gw, (size_t)cols * itemsize) == 0);
     CHECK(memcmp(f.gb, again.gb, (size_t)cols * itemsize) == 0);
-    void *const all[] = {f.x, f.gy, f.w, f.b, f.y, f.gx, f.saved, f.gw, f.gb, f.want_gw, f.want_gb, f.magnitude, again.y,
-                         again.gx, again.gw, again.gb};
+    void *const all[] = {f.x,  f.gy,      f.w,       f.b,         f.y,     f.gx,     f.saved,  f.gw,
+                         f.gb, f.want_gw, f.want_gb, f.magnitude, again.y, again.gx, again.gw, again.gb};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
 }
 

@@ -112,8 +112,8 @@ static void check_logsumexp(fixture *f) {
         CHECK_THAT(test_close(lse, got, f->tolerance), "%s: logsumexp of (%d, %d) dtype %d: %.9g, not %.9g", tg_isa(),
                    (int)rows, (int)cols, f->dtype, got, lse);
         for (int64_t c = 0; c < cols; c++)
-            CHECK_THAT(test_close(f->gy[r] * exp(f->x[r * cols + c] - lse),
-                                  test_element(f->dtype, f->gx, r * cols + c), f->tolerance * 4),
+            CHECK_THAT(test_close(f->gy[r] * exp(f->x[r * cols + c] - lse), test_element(f->dtype, f->gx, r * cols + c),
+                                  f->tolerance * 4),
                        "%s: gradient of logsumexp of (%d, %d) dtype %d", tg_isa(), (int)rows, (int)cols, f->dtype);
     }
     free(y), free(again);
@@ -180,10 +180,9 @@ static void check_cross_entropy(fixture *f, int weighted, double s, int reductio
                            NULL, f->gx) == TG_OK);
     CHECK(memcmp(loss, loss2, (size_t)outputs * tg_itemsize(f->dtype)) == 0);
     for (int64_t i = 0; i < rows * cols; i++)
-        CHECK_THAT(
-            test_close(test_element(f->dtype, f->again, i), test_element(f->dtype, f->gx, i), f->tolerance * 8),
-            "%s: loss and gradient of (%d, %d) dtype %d at %d: %.9g, not %.9g", tg_isa(), (int)rows, (int)cols,
-            f->dtype, (int)i, test_element(f->dtype, f->gx, i), test_element(f->dtype, f->again, i));
+        CHECK_THAT(test_close(test_element(f->dtype, f->again, i), test_element(f->dtype, f->gx, i), f->tolerance * 8),
+                   "%s: loss and gradient of (%d, %d) dtype %d at %d: %.9g, not %.9g", tg_isa(), (int)rows, (int)cols,
+                   f->dtype, (int)i, test_element(f->dtype, f->gx, i), test_element(f->dtype, f->again, i));
     tg_set_num_threads(1);
     CHECK(tg_cross_entropy(f->dtype, rows, cols, f->xt, f->labels, weighted ? wt : NULL, -100, s, reduction, loss2,
                            NULL, f->again) == TG_OK);

@@ -102,6 +102,7 @@ static void *call_until_stopped(void *argument) {
 }
 
 static void forks(void) {
+    if (test_emulated("threads of a forked child")) return;
     tg_set_num_threads(3);
     check_coverage(200, 8, 4);
     CHECK(test_in_child(in_child));
