@@ -22,8 +22,8 @@ from tensorgrad.ops.comparisons import *
 from tensorgrad.ops.creation import *
 from tensorgrad.ops.elementwise import *
 from tensorgrad.ops.indexing import *
-from tensorgrad.ops.losses import *
 from tensorgrad.ops.into import matmul
+from tensorgrad.ops.losses import *
 from tensorgrad.ops.matrix import linear, linear_activated
 from tensorgrad.ops.reductions import *
 from tensorgrad.ops.shaping import *

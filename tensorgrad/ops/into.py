@@ -66,9 +66,7 @@ def matmul(a: Tensor, b: Tensor, /, *, out: Tensor | None = None) -> Tensor:
         flags |= trans
     storage.written = clock()
     storage.writer = "matmul"
-    status = _tg_gemm(
-        code, flags, m, n, k, a._ptr, lda, b._ptr, ldb, out._ptr, n or 1, NULL, 0
-    )
+    status = _tg_gemm(code, flags, m, n, k, a._ptr, lda, b._ptr, ldb, out._ptr, n or 1, NULL, 0)
     if status:
         fail(status, "matmul", storage)
     return out
@@ -78,7 +76,9 @@ def _batched(a: Tensor, b: Tensor, out: Tensor) -> Tensor:
     """The same with more than two axes."""
     shape_a, shape_b = a._shape, b._shape
     if len(shape_a) < 2 or len(shape_b) < 2 or shape_a[-1] != shape_b[-2]:
-        raise ShapeError(f"matmul: expected matrices (..., m, k) @ (..., k, n), got {shape_a} @ {shape_b}")
+        raise ShapeError(
+            f"matmul: expected matrices (..., m, k) @ (..., k, n), got {shape_a} @ {shape_b}"
+        )
     batch = broadcast_shapes(shape_a[:-2], shape_b[:-2], "matmul")
     if out._shape != (*batch, shape_a[-2], shape_b[-1]):
         raise ShapeError(

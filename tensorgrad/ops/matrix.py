@@ -232,9 +232,7 @@ def _refuse_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> NoReturn:
             f"and {weight._shape}"
         )
     if bias is not None and bias._shape != weight._shape[:1]:
-        raise ShapeError(
-            f"linear: expected a bias of shape {weight._shape[:1]}, got {bias._shape}"
-        )
+        raise ShapeError(f"linear: expected a bias of shape {weight._shape[:1]}, got {bias._shape}")
     raise DTypeError(
         f"linear: expected x, weight and bias of one float dtype, got {x.dtype}, {weight.dtype}"
         + ("" if bias is None else f", {bias.dtype}")

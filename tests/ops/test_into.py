@@ -46,8 +46,8 @@ def test_refused() -> None:
         tg.matmul(tg.ones(3), b, out=tg.zeros(2))
     with pytest.raises(DTypeError, match="one float dtype"):
         tg.matmul(a, b, out=tg.zeros((2, 2), dtype=np.float64))
+    integers = tg.ones((2, 2), dtype=np.int64)
     with pytest.raises(DTypeError, match="one float dtype"):
-        integers = tg.ones((2, 2), dtype=np.int64)
         tg.matmul(integers, integers, out=tg.zeros((2, 2), dtype=np.int64))
     with pytest.raises(ArgumentError, match="contiguous"):
         tg.matmul(a, b, out=out.mT)
