@@ -1,8 +1,9 @@
 /* gemm.h: matrix multiplication; included once per element type.
  *
  * Loops from the outside: blocks of k, blocks of rows of c, panels of columns, tiles of rows. A panel of b (steps x width) is
- * used by all tiles of a row block; where there are enough of them to pay, the first one copies it to a buffer as it goes.
- * a is read where it lies, or from a copy of its block where that pays (see copies_rows).
+ * used by all tiles of a row block; where a copy of it pays (see packs_panel), the tiles of the panel before make it, a few rows
+ * each, so that the loads wait behind multiply-adds. a is read where it lies, or from a copy of its block where that pays (see
+ * copies_rows), made just before the first panel needs it.
  */
 #include "gemm_tile.h"
 #include "gemm_pack.h"
@@ -101,12 +102,14 @@ static const real *FN(rows_at)(const gemm_product *p, const gemm_place *place, i
 
 /* Steps begin..end of a panel. panel: (steps, vectors * LANES) */
 static void FN(pack_panel)(const gemm_product *p, const gemm_place *place, int64_t begin, int64_t end, real *panel) {
-    const int64_t width = place->vectors * LANES;
-    if (p->b_transposed)
-        FN(pack_transposed)(end - begin, place->columns, FN(panel_at)(p, place, begin), p->ldb, panel + begin * width,
-                            width);
-    else
-        FN(pack_cut)(end - begin, place->columns, FN(panel_at)(p, place, begin), p->ldb, panel + begin * width, width);
+    const int64_t width = place->vectors * LANES, steps = end - begin;
+    const real *from = FN(panel_at)(p, place, begin);
+    panel += begin * width;
+    if (p->b_transposed) {
+        FN(pack_transposed)(steps, place->columns, from, p->ldb, panel, width);
+    } else {
+        FN(pack_cut)(steps, place->columns, from, p->ldb, panel, width);
+    }
 }
 
 /* How many rows of a's block are copied at a time: those of a tile, or whole cache lines of a transposed a. */
@@ -187,7 +190,7 @@ static int FN(multiply)(const gemm_product *p) {
     }
     gemm_place place = {.steps = p->k < plan.most_steps ? p->k : plan.most_steps, .rows = plan.most_rows};
     FN(set_panel)(p, 0, &place);
-    real *panel = panels, *other = panels + panel_size;
+    real *panel = panels, *other = panels ? panels + panel_size : NULL;
     int packs = FN(packs_panel)(p, &place);
     if (packs) FN(pack_panel)(p, &place, 0, place.steps, panel);
     for (int more = 1; more;) { /* one panel even if k is 0: it writes the zeros */
