@@ -84,6 +84,11 @@ def offset_pointer(ptr: Any, nbytes: int) -> Any:
     return ffi.cast("char *", ptr) + nbytes
 
 
+def address_of(ptr: Any) -> int:
+    """Where `ptr` points to."""
+    return int(ffi.cast("uintptr_t", ptr))
+
+
 class _Exposed:
     """What NumPy needs to see our memory and to keep it alive."""
 
@@ -107,7 +112,7 @@ def as_ndarray(
         "typestr": dtype.str,
         "shape": shape,
         "strides": steps,
-        "data": (int(ffi.cast("uintptr_t", ptr)), False),
+        "data": (address_of(ptr), False),
     }
     return np.asarray(_Exposed(storage, interface))
 
@@ -327,6 +332,7 @@ __all__ = [
     "UNARY",
     "BorrowedStorage",
     "Storage",
+    "address_of",
     "allocate",
     "as_ndarray",
     "broadcast_layout",

@@ -13,6 +13,7 @@ from tensorgrad._native import (
     UNARY,
     BorrowedStorage,
     Storage,
+    address_of,
     allocate,
     as_ndarray,
     broadcast_layout,
@@ -442,11 +443,26 @@ def view(t: Tensor, shape: Shape, strides: Shape | None, offset: int) -> Tensor:
     return v
 
 
+def _extent(t: Tensor) -> tuple[int, int]:
+    """The addresses of t's first byte and of the byte after its last."""
+    address = address_of(t._ptr)
+    if not t._size:
+        return address, address
+    if t._strides is None:
+        return address, address + t._size * ITEMSIZES[t._code]
+    steps = [(n - 1) * step for n, step in zip(t._shape, t._strides)]
+    first = sum(step for step in steps if step < 0)
+    last = sum(step for step in steps if step > 0)
+    itemsize = ITEMSIZES[t._code]
+    return address + first * itemsize, address + (last + 1) * itemsize
+
+
 def overlap(a: Tensor, b: Tensor) -> bool:
     """Whether a write to one may change the other."""
     if a._storage.__class__ is b._storage.__class__ is Storage:
         return a._storage is b._storage
-    return np.may_share_memory(a._array(), b._array())
+    (a_first, a_end), (b_first, b_end) = _extent(a), _extent(b)
+    return a_first < b_end and b_first < a_end
 
 
 def copy_raw(t: Tensor) -> Tensor:

@@ -41,14 +41,14 @@ def matmul(a: Tensor, b: Tensor, /, *, out: Tensor | None = None) -> Tensor:
         )
     if out._strides is not None:
         raise ArgumentError("matmul: expected a contiguous out")
-    if mode.enabled and not (a._node is b._node is out._node is None):
+    if not (a._node is b._node is out._node is None) and mode.enabled:
         raise GradientError("matmul: out is not recorded; call it under no_grad()")
-    storage = out._storage
-    if (
-        storage is a._storage
-        or storage is b._storage
-        or not (storage.__class__ is a._storage.__class__ is b._storage.__class__ is Storage)
-    ) and (overlap(out, a) or overlap(out, b)):
+    storage, storage_a, storage_b = out._storage, a._storage, b._storage
+    if storage.__class__ is storage_a.__class__ is storage_b.__class__ is Storage:
+        apart = storage is not storage_a and storage is not storage_b
+    else:
+        apart = not (overlap(out, a) or overlap(out, b))
+    if not apart:
         raise ArgumentError("matmul: expected an out apart from the memory of a and b")
     shape_a, shape_b, shape = a._shape, b._shape, out._shape
     if not len(shape_a) == len(shape_b) == len(shape) == 2:
@@ -60,10 +60,16 @@ def matmul(a: Tensor, b: Tensor, /, *, out: Tensor | None = None) -> Tensor:
     flags = 0
     lda, ldb = k or 1, n or 1
     if a._strides is not None:
-        a, flags, lda = _stored(a, _TRANS_A)
+        by_row, lda = a._strides
+        flags = _TRANS_A
+        if by_row != 1 or lda < m:
+            a, flags, lda = _stored(a, _TRANS_A)
     if b._strides is not None:
-        b, trans, ldb = _stored(b, _TRANS_B)
-        flags |= trans
+        by_row, ldb = b._strides
+        flags |= _TRANS_B
+        if by_row != 1 or ldb < k:
+            b, trans, ldb = _stored(b, _TRANS_B)
+            flags = flags & _TRANS_A | trans
     storage.written = clock()
     storage.writer = "matmul"
     status = _tg_gemm(code, flags, m, n, k, a._ptr, lda, b._ptr, ldb, out._ptr, n or 1, NULL, 0)
