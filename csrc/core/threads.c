@@ -184,10 +184,9 @@ static void post(mailbox *w, const job *j, int first, int last) {
     w->job = j;
     w->first = first;
     w->last = last;
-    if (atomic_exchange_explicit(&w->state, POSTED, memory_order_acq_rel) == ASLEEP) {
-        before_wake(&w->place);
-        wake(&w->state);
-    }
+    /* as long as the state is ASLEEP, its place is the caller's */
+    if (atomic_load_explicit(&w->state, memory_order_acquire) == ASLEEP) before_wake(&w->place);
+    if (atomic_exchange_explicit(&w->state, POSTED, memory_order_acq_rel) == ASLEEP) wake(&w->state);
 }
 
 static void take_back(mailbox *w) {
