@@ -40,7 +40,7 @@ def check_op(op: Op | str | Callable[..., Any], cases: Sequence[Case] | None = N
     one; inputs and upstream gradients that are transposed, strided or have negative steps; the
     same tensor, or overlapping views of one, as several inputs; inputs unmodified. Elementwise ops
     are also tried without axes, empty, and broadcast. Then inputs large enough to be split among
-    threads: against the reference, and with the same bits for 1, 2 and 3 threads.
+    threads: against the reference, and with the same bits for 1, 2, 3 and 4 threads.
 
     op: the function, its name, or the Op of the registry. cases: instead of the declared ones.
 
@@ -300,7 +300,7 @@ def check_large(op: Op, case: Case) -> None:
         with _about(op, case, "1 thread against several"):
             set_num_threads(1)
             alone = _bits(op, case)
-            for threads in (2, 3):
+            for threads in (2, 3, 4):
                 set_num_threads(threads)
                 for what, bits in _bits(op, case).items():
                     if bits != alone[what]:
