@@ -15,6 +15,8 @@ from tensorgrad._tensor import Tensor
 from tensorgrad.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from tensorgrad.dtypes import (
     bool_,
+    complex64,
+    complex128,
     float32,
     float64,
     int8,
@@ -49,6 +51,8 @@ __all__ = [
     "autograd",
     "bernoulli",
     "bool_",
+    "complex64",
+    "complex128",
     "data",
     "default_generator",
     "enable_grad",

@@ -274,6 +274,9 @@ class Tensor:
     def __float__(self) -> float:
         return float(self.item())
 
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
     def __int__(self) -> int:
         return int(self.item())
 
@@ -498,7 +501,7 @@ def wrap_array(array: np.ndarray[Any, Any]) -> Tensor:
 
 
 def from_data(data: Any, dtype: Any, where: str) -> Tensor:
-    """A copy of anything array-like. Python floats become float32; arrays and NumPy scalars keep
+    """A copy of anything array-like. Python floats become float32, complex numbers complex64; arrays and NumPy scalars keep
     their dtype."""
     if isinstance(data, Tensor):
         data = data._array()
@@ -515,8 +518,8 @@ def from_data(data: Any, dtype: Any, where: str) -> Tensor:
             raise ShapeError(
                 f"{where}: expected numbers or nested sequences of one shape, got {data!r}: {error}"
             ) from None
-        if dtype is None and array.dtype == np.float64 and not _holds_arrays(data):
-            dtype = DTYPES[F32]
+        if dtype is None and array.dtype.kind in "fc" and not _holds_arrays(data):
+            dtype = float if array.dtype.kind == "f" else complex  # ours, in single precision
     code = code_of(array.dtype if dtype is None else dtype, where)
     checked_size(array.shape, ITEMSIZES[code], where)
     t = empty_raw(array.shape, array.size, code)
@@ -546,7 +549,7 @@ def as_tensor(x: Any, where: str) -> Tensor:
         and not any(s % x.itemsize for s in x.strides)
     ):
         return wrap_array(x)
-    if isinstance(x, (bool, int, float, list, tuple, np.ndarray, np.generic)) or hasattr(
+    if isinstance(x, (bool, int, float, complex, list, tuple, np.ndarray, np.generic)) or hasattr(
         x, "__array__"
     ):
         return from_data(x, None, where)

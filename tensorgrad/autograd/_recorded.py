@@ -15,7 +15,7 @@ from typing import Any
 
 from tensorgrad._native import clock
 from tensorgrad.autograd._modes import mode
-from tensorgrad.autograd._tape import Node, check_unmodified
+from tensorgrad.autograd._tape import Node, check_unmodified, watch, watchers
 from tensorgrad.dtypes import DTYPES, F64
 from tensorgrad.errors import GradientError, ShapeError
 
@@ -144,6 +144,8 @@ def {name}({signature}):
     _node.rule = _rule
     _node.edges = ({nodes},)
     _node.saved = ({saved},)
+    if _watchers:
+        _watch(_y)
     return _y
 """
 
@@ -201,6 +203,8 @@ def recorded(
         "_new_node": Node.__new__,
         "_Node": Node,
         "_clock": clock,
+        "_watchers": watchers,
+        "_watch": watch,
         "_F64": F64,
         "_convert": lambda x: None if x is None else converter(x, name),
         "_forward": forward,

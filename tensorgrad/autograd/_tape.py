@@ -81,6 +81,16 @@ class Leaf:
 
 new_node = Node.__new__
 
+# What is told of every tensor that is recorded, just after it got its node: checks for NaN, hooks on
+# what is saved, and the like. Empty as a rule, so that the hot paths pay one test.
+watchers: list[Callable[[Any], None]] = []
+
+
+def watch(output: Any) -> None:
+    """Tells the watchers of a recorded tensor."""
+    for watcher in tuple(watchers):
+        watcher(output)
+
 
 def record(output: Any, rule: Rule, edges: tuple[Node | Leaf | None, ...], saved: Any) -> None:
     """Puts a node on `output`. The families' fast paths write these lines out."""
@@ -90,6 +100,8 @@ def record(output: Any, rule: Rule, edges: tuple[Node | Leaf | None, ...], saved
     node.edges = edges
     node.saved = saved
     output._node = node
+    if watchers:
+        watch(output)
 
 
 def check_unmodified(storage: Any, node: Node) -> None:

@@ -28,7 +28,7 @@ from tensorgrad._tensor import Tensor, as_tensor, full_raw, wrap_array
 from tensorgrad.autograd._declare import Case, Op, methods_of, register
 from tensorgrad.autograd._modes import mode
 from tensorgrad.autograd._recorded import parameters_of, un_broadcast
-from tensorgrad.autograd._tape import Node, check_unmodified
+from tensorgrad.autograd._tape import Node, check_unmodified, watch, watchers
 from tensorgrad.dtypes import DTYPES, F32, F64, ITEMSIZES, promote
 from tensorgrad.errors import DTypeError, ShapeError, TensorgradError
 
@@ -96,6 +96,8 @@ def unary(
                 record.rule = rule
                 record.edges = (node,)
                 record.saved = (storage if saves_output else x, p0, p1)
+                if watchers:
+                    watch(y)
             else:
                 y._node = None
             return y
@@ -199,6 +201,8 @@ def _unary_gradient(
             node.rule = rule
             node.edges = (gy._node, s._node)
             node.saved = (gy, s, p0, p1)
+            if watchers:
+                watch(gx)
         return gx
 
     def rule(g: Tensor, node: Node) -> Sequence[Any]:
@@ -362,6 +366,8 @@ def binary(
                         None if layout is NULL else (a._shape, b._shape),
                     )
                 )
+                if watchers:
+                    watch(y)
             else:
                 y._node = None
             return y
