@@ -40,12 +40,14 @@ clock = count(1).__next__
 class Storage:
     """A block of the C library's memory, given back when the last Tensor or node lets go of it."""
 
-    __slots__ = ("__weakref__", "ptr", "viewed", "writer", "written")
+    __slots__ = ("__weakref__", "ptr", "views", "writer", "written")
 
     ptr: Any  # void *
     written: int  # the clock at the last write in place, 0 if there was none
     writer: str  # the op that made it; set with the first
-    viewed: bool  # set when a view is taken
+    views: list[
+        Any
+    ]  # weak references to the views that a write has to be told of; set with the first
 
     def __del__(self, free: Any = lib.tg_free) -> None:
         free(self.ptr)
@@ -54,10 +56,10 @@ class Storage:
 class BorrowedStorage:
     """Memory of a NumPy array, which is kept alive."""
 
-    __slots__ = ("__weakref__", "owner", "ptr", "viewed", "writer", "written")
+    __slots__ = ("__weakref__", "owner", "ptr", "views", "writer", "written")
 
     writer: str
-    viewed: bool
+    views: list[Any]
 
     def __init__(self, owner: np.ndarray[Any, Any]) -> None:
         self.owner = owner

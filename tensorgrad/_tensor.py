@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from sys import getrefcount
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -14,7 +15,6 @@ from tensorgrad._native import (
     BorrowedStorage,
     Storage,
     address_of,
-    allocate,
     as_ndarray,
     broadcast_layout,
     clock,
@@ -24,11 +24,17 @@ from tensorgrad._native import (
 )
 from tensorgrad.autograd import _functional, _tape
 from tensorgrad.autograd._modes import mode
-from tensorgrad.autograd._recorded import set_converter
+from tensorgrad.autograd._recorded import set_tensors
 from tensorgrad.autograd._tape import Leaf, Node
 from tensorgrad.dtypes import CODES, DTYPES, F32, F64, ITEMSIZES, code_of
 from tensorgrad.errors import ArgumentError, DTypeError, GradientError, InplaceError, ShapeError
-from tensorgrad.shapes import Shape, checked_size, contiguous_strides, is_contiguous
+from tensorgrad.shapes import (
+    Shape,
+    checked_size,
+    contiguous_strides,
+    is_contiguous,
+    repeats_elements,
+)
 
 
 class Tensor:
@@ -46,7 +52,10 @@ class Tensor:
             [6., 8.]])
     """
 
-    __slots__ = ("__weakref__", "_code", "_node", "_ptr", "_shape", "_size", "_storage", "_strides")
+    __slots__ = (
+        *("__weakref__", "_base", "_code", "_node", "_ptr", "_shape", "_size", "_storage"),
+        "_strides",
+    )
 
     _storage: Storage | BorrowedStorage
     _ptr: Any  # void * to the first element
@@ -55,6 +64,10 @@ class Tensor:
     _size: int
     _code: int  # of the dtype
     _node: Node | Leaf | None
+    _base: (
+        Tensor | None
+    )  # set on a view only: the tensor that it is a view of, itself no view; None
+    # if it was taken while nothing was recorded
 
     __array_ufunc__ = None  # ndarray + Tensor is the Tensor's business
 
@@ -350,19 +363,32 @@ class Tensor:
 
     def _writable(self, where: str, recorded: bool = False) -> None:
         """Takes note of a write in place, of values that are on the tape if `recorded`. Raises
-        InplaceError where it would make a gradient wrong unnoticed."""
-        if mode.enabled and (recorded or self._node is not None):
-            if self._node.__class__ is Leaf:
+        InplaceError where it would make a gradient wrong, or elements share a place."""
+        base = getattr(self, "_base", self)
+        if mode.enabled:
+            node = self._node if base is None else base._node
+            if node.__class__ is Leaf:
                 raise InplaceError(
-                    f"{where}: a leaf that requires grad cannot be written in place while "
-                    "operations are recorded; write "
-                    f"under no_grad(), or to a copy"
+                    f"{where}: a leaf that requires grad{'' if base is self else ', or a view of one,'}"
+                    " cannot be written in place while operations are recorded; write under "
+                    "no_grad(), or to a copy"
                 )
-            if getattr(self._storage, "viewed", False) and _holders(self) > _SOLE:
+            if (
+                base is None
+                and (recorded or node is not None)
+                and getrefcount(self._storage) > _SOLE
+            ):
                 raise InplaceError(
-                    f"{where}: this tensor shares memory with a view of it, for which a write in "
-                    f"place would not be differentiated: use the out-of-place operation"
+                    f"{where}: this view was taken while nothing was recorded, so a write through it "
+                    "would not be differentiated for the tensor that it is a view of; take the view "
+                    "with recording on, or write to a copy"
                 )
+        strides = self._strides
+        if strides is not None and repeats_elements(self._shape, strides):
+            raise InplaceError(
+                f"{where}: several elements of this tensor share one place in memory (it was "
+                "broadcast, or has overlapping windows); write to a copy"
+            )
         self._storage.written = clock()
         self._storage.writer = where
 
@@ -372,18 +398,10 @@ _new_storage = Storage.__new__
 _alloc = lib.tg_alloc
 
 
-def _holders(t: Tensor) -> int:
-    return getrefcount(t._storage)
-
-
-def _sole_holder() -> int:
-    t = _new(Tensor)
-    t._storage = allocate(1)
-    return _holders(t)
-
-
 _one: list[Tensor | None] = [None, None]  # 1.0 in float32 and float64, where backward starts
-_SOLE = _sole_holder()  # what _holders says of a tensor whose memory is its alone
+_SOLE = (
+    2  # what getrefcount says of the memory of a tensor that is its alone: its own, and the call's
+)
 _FILL = UNARY["fill"]
 
 
@@ -430,9 +448,10 @@ def full_raw(shape: Shape, size: int, code: int, value: Any) -> Tensor:
 
 
 def view(t: Tensor, shape: Shape, strides: Shape | None, offset: int) -> Tensor:
-    """Another Tensor of the same memory, off the tape; `offset` counts elements of t."""
+    """Another Tensor of the same memory, off the tape and not tracked; `offset` counts elements of
+    t."""
     v = _new(Tensor)
-    v._storage = storage = t._storage
+    v._storage = t._storage
     v._ptr = offset_pointer(t._ptr, offset * ITEMSIZES[t._code]) if offset else t._ptr
     v._shape = shape
     v._strides = None if strides is None or is_contiguous(shape, strides) else strides
@@ -441,9 +460,24 @@ def view(t: Tensor, shape: Shape, strides: Shape | None, offset: int) -> Tensor:
         size *= n
     v._size = size
     v._code = t._code
-    v._node = None
-    storage.viewed = True
+    v._node = v._base = None
     return v
+
+
+def track(v: Tensor, t: Tensor) -> None:
+    """Makes v, which shows t's memory, a view that writes in place to either are told of."""
+    v._base = base = getattr(t, "_base", t)
+    if base is None or base._node.__class__ is Leaf:  # a leaf is not written while recording
+        return
+    storage = v._storage
+    try:
+        views = storage.views
+    except AttributeError:
+        storage.views = [ref(v)]
+        return
+    if not len(views) & (len(views) - 1):  # at each doubling: those that are gone
+        views[:] = [r for r in views if r() is not None]
+    views.append(ref(v))
 
 
 def _extent(t: Tensor) -> tuple[int, int]:
@@ -501,7 +535,8 @@ def wrap_array(array: np.ndarray[Any, Any]) -> Tensor:
 
 
 def from_data(data: Any, dtype: Any, where: str) -> Tensor:
-    """A copy of anything array-like. Python floats become float32, complex numbers complex64; arrays and NumPy scalars keep
+    """A copy of anything array-like. Python floats become float32, complex numbers complex64;
+    arrays and NumPy scalars keep
     their dtype."""
     if isinstance(data, Tensor):
         data = data._array()
@@ -565,4 +600,4 @@ def _unpickle(kind: type[Tensor], array: np.ndarray[Any, Any], requires_grad: bo
     return t
 
 
-set_converter(as_tensor)
+set_tensors(as_tensor, track)

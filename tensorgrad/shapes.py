@@ -67,6 +67,17 @@ def is_contiguous(shape: Shape, strides: Shape) -> bool:
     return True
 
 
+def repeats_elements(shape: Shape, strides: Shape) -> bool:
+    """Whether an array with these strides may have two elements at one place: all its axes taken by
+    rising step, one does not reach past those before it."""
+    reach = 0
+    for step, n in sorted((abs(step), n) for step, n in zip(strides, shape) if n > 1):
+        if step <= reach:
+            return True
+        reach += step * (n - 1)
+    return False
+
+
 def broadcast_shapes(a: Shape, b: Shape, where: str) -> Shape:
     """The shape that `a` and `b` broadcast to, by NumPy's rule. Raises ShapeError naming
     `where`."""

@@ -123,6 +123,7 @@ def op(
     kernel: str = "C",
     second: bool = True,
     kernel_only: bool = False,
+    view: bool = False,
     tags: Sequence[str] = (),
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Declares an op. Used by the built-ins and open to everyone.
@@ -142,6 +143,8 @@ def op(
     kernel_only  The forward calls kernels and no other op, and always returns a new float Tensor.
                That saves what is otherwise looked after: recording is switched off while the
                forward runs, and a result that is an input or no float is treated as such.
+    view       The result may show the memory of the first input, made with `view`: a later write in
+               place to either is then differentiated for both.
 
     Raises ValueError if the name is taken, or the docstring missing.
 
@@ -163,7 +166,7 @@ def op(
     """
 
     def declare(forward: Callable[P, T]) -> Callable[P, T]:
-        function: Callable[P, T] = recorded(forward, gradient, tuple(saves), kernel_only)
+        function: Callable[P, T] = recorded(forward, gradient, tuple(saves), kernel_only, view)
         register(
             Op(
                 forward.__name__,

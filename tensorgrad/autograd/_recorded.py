@@ -19,14 +19,16 @@ from tensorgrad.autograd._tape import Node, check_unmodified, watch, watchers
 from tensorgrad.dtypes import DTYPES, F64
 from tensorgrad.errors import GradientError, ShapeError
 
-# makes a Tensor of an op's argument; the Tensor module puts it here (this package knows no Tensor)
-converter: Callable[[Any, str], Any]
+# this package knows no Tensor: the Tensor module puts these here
+converter: Callable[[Any, str], Any]  # makes a Tensor of an op's argument
+tracker: Callable[[Any, Any], None]  # makes a view known to the tensor that it is a view of
 
 
-def set_converter(function: Callable[[Any, str], Any]) -> None:
-    """Tells how an argument that is no Tensor becomes one: `function(x, name of the op)`."""
-    global converter
-    converter = function
+def set_tensors(convert: Callable[[Any, str], Any], track: Callable[[Any, Any], None]) -> None:
+    """Tells how an argument that is no Tensor becomes one, `convert(x, name of the op)`, and how a
+    result that shows its input's memory is tracked, `track(result, input)`."""
+    global converter, tracker
+    converter, tracker = convert, track
 
 
 class Unsaved(tuple):  # type: ignore[type-arg]  # of shape and dtype code: made without a call
@@ -137,7 +139,7 @@ def {name}({signature}):
         return _self({converted})
     if ({none_recorded}) or not _mode.enabled:
         _y = _forward({arguments})
-        return _y[0] if _y.__class__ is tuple else _y
+        {track_unrecorded}return _y[0] if _y.__class__ is tuple else _y
     {compute}
     _y._node = _node = _new_node(_Node)
     _node.seq = _clock()
@@ -162,7 +164,15 @@ _COMPUTE = """_mode.enabled = False  # a forward that calls other ops must not r
         return _y  # integers and booleans end the tape
     if {returned_input}:
         _y = _y.detach()  # the node goes on a Tensor of the result's own
-        _y._storage.viewed = True"""
+        _track(_y, {first})"""
+
+_TRACK_UNRECORDED = """if _mode.enabled and _y is not {first} and _y._storage is {first}._storage:
+            _track(_y, {first})
+        """
+
+_TRACK = """if _y._storage is {first}._storage:
+        _track(_y, {first})
+    """
 
 _RULE = """
 def {name}(_gy, _node):
@@ -177,7 +187,11 @@ def {name}(_gy, _node):
 
 
 def recorded(
-    forward: Callable[..., Any], gradient: Any, saves: tuple[str, ...], kernel_only: bool
+    forward: Callable[..., Any],
+    gradient: Any,
+    saves: tuple[str, ...],
+    kernel_only: bool,
+    view: bool,
 ) -> Any:
     """Wraps an op's forward: converts the inputs, computes, and records what the gradient needs.
     Raises ValueError for a declaration that does not fit the forward."""
@@ -206,6 +220,7 @@ def recorded(
         "_watchers": watchers,
         "_watch": watch,
         "_F64": F64,
+        "_track": tracker,
         "_convert": lambda x: None if x is None else converter(x, name),
         "_forward": forward,
         "_check": check_unmodified,
@@ -221,7 +236,7 @@ def recorded(
             scope["_rule"] = _defined(
                 rule_text(name, parameters, inputs, saves, gradient), name, scope
             )
-        text = apply_text(name, parameters, inputs, saves, gradient, kernel_only)
+        text = apply_text(name, parameters, inputs, saves, gradient, kernel_only, view)
         made = _defined(text, name, scope)
         function.__defaults__ = made.__defaults__
         function.__kwdefaults__ = made.__kwdefaults__
@@ -263,6 +278,7 @@ def apply_text(
     saves: Sequence[str],
     gradient: Any,
     kernel_only: bool,
+    view: bool,
 ) -> str:
     """The function that users call."""
     takes_extra = _takes_extra(gradient)
@@ -278,7 +294,10 @@ def apply_text(
         arguments=", ".join(arguments),
         unpack="_y, _extra = _y" if takes_extra else "",
         returned_input=" or ".join(f"_y is {x}" for x in inputs),
+        first=inputs[0],
     )
+    if view:
+        compute += "\n    " + _TRACK.format(first=inputs[0])
     return _APPLY.format(
         name=name,
         signature=signature_text(parameters),
@@ -289,6 +308,7 @@ def apply_text(
         else "True",
         arguments=", ".join(arguments),
         compute=compute,
+        track_unrecorded=_TRACK_UNRECORDED.format(first=inputs[0]) if view else "",
         nodes=", ".join(f"_{x}_node" for x in inputs),
         saved=", ".join(
             [

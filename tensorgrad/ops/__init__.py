@@ -16,6 +16,7 @@ from tensorgrad.ops import (
     moments,
     normalization,
     reductions,
+    regions,
     shaping,
     softmaxes,
 )

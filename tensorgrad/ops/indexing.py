@@ -26,6 +26,8 @@ from tensorgrad.autograd._modes import mode
 from tensorgrad.autograd._tape import record
 from tensorgrad.dtypes import BOOL, F64, INT64, ITEMSIZES, float32
 from tensorgrad.errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
+from tensorgrad.ops.comparisons import where
+from tensorgrad.ops.inplace import rebase
 from tensorgrad.ops.shaping import broadcast_to, reshape
 from tensorgrad.shapes import Shape, checked_size, contiguous_strides, normalize_axis
 
@@ -100,6 +102,7 @@ _KEYS: tuple[Any, ...] = (
     reference=_window_reference,
     cases=tuple(Case((3, 4), key=key) for key in _KEYS),
     method=False,
+    view=True,
 )
 def window(x: Tensor, key: Any) -> Tensor:
     """x[key] for a basic index, one of integers, slices, None and ...: a view. Raises
@@ -323,47 +326,99 @@ def getitem(x: Tensor, key: Any) -> Tensor:
 def setitem(x: Tensor, key: Any, value: Any) -> None:
     """x[key] = value, in place. The value is broadcast and converted. Differentiable: the gradient
     of what was overwritten is zero, that of the value is the gradient of its place."""
-    value = as_tensor(value, "setitem") if not isinstance(value, Tensor) else value
+    value = as_tensor(value, "setitem")
     basic = key if isinstance(key, tuple) else (key,)
-    node = x._node
-    value_node = value._node
-    recorded = mode.enabled and (node is not None or value_node is not None)
-    x._writable("setitem", value_node is not None)
-    converted = value.detach() if value._node is not None else value
-    if converted._code != x._code:
-        converted = converted.astype(x.dtype)
+    base = getattr(x, "_base", x)
+    recorded = mode.enabled and not (x._node is value._node is None and base._node is None)
     if _is_basic(basic):
-        shape, strides, offset = _window(x._shape, x.strides, basic)
-        target = view(x.detach(), shape, strides, offset)
-        if overlap(x, converted):
-            converted = copy_raw(converted)
-        try:
-            copy_into(target, broadcast_to(converted, shape), "setitem")
-        except ShapeError:
-            raise ShapeError(
-                f"setitem: expected a value that broadcasts to {shape}, got {value._shape}"
-            ) from None
-        array_key: Any = basic
+        target = window(x, basic) if recorded else view(x, *_window(x._shape, x.strides, basic))
+        _copy_to(target, value, recorded)
     else:
-        array_key = _numpy_key(key)
-        try:
-            x._array()[array_key] = converted._array()
-        except IndexError as error:
-            raise IndexOutOfRangeError(f"setitem: {error}") from None
-        except ValueError as error:
-            raise ShapeError(f"setitem: {error}") from None
-    if recorded and x._code <= F64:
+        _put(x, _numpy_key(key), value, recorded)
 
-        def setitem_gradient(gy: Tensor, _: Any) -> list[Tensor | None]:
-            keep = np.ones(x_shape, dtype=gy.dtype)
-            keep[array_key] = 0
-            gx = gy * wrap_array(keep) if node is not None else None
-            gv = getitem(gy, array_key) if value_node is not None else None
-            return [gx, gv if gv is None else gv.sum_to(value_shape).astype(value_dtype)]
 
-        x_shape, value_shape, value_dtype = x._shape, value._shape, value.dtype
-        setitem_gradient.__name__ = "setitem"
-        record(x, setitem_gradient, (node, value_node), None)
+def _copy_to(target: Tensor, value: Tensor, recorded: bool) -> None:
+    """Writes `value` to every element of `target`."""
+    if value._code != target._code:
+        value = value.astype(target.dtype)
+    if overlap(target, value):
+        value = value.copy()
+    try:
+        value = broadcast_to(value, target._shape)
+    except ShapeError:
+        raise ShapeError(
+            f"setitem: expected a value that broadcasts to {target._shape}, got {value._shape}"
+        ) from None
+    target._writable("setitem", value._node is not None)
+    copy_into(target, value, "setitem")
+    if recorded:
+        rebase(target, value._node)
+
+
+def _put(x: Tensor, key: Any, value: Tensor, recorded: bool) -> None:
+    """Writes `value` to the elements of x at an index of arrays."""
+    x._writable("setitem", value._node is not None)
+    try:
+        x._array()[key] = value.detach()._array()
+    except IndexError as error:
+        raise IndexOutOfRangeError(f"setitem: {error}") from None
+    except ValueError as error:
+        raise ShapeError(f"setitem: {error}") from None
+    if not recorded or x._code > F64:
+        return
+    node, value_node = x._node, value._node
+    x_shape, value_shape, value_dtype = x._shape, value._shape, value.dtype
+
+    def setitem_gradient(gy: Tensor, _: Any) -> list[Tensor | None]:
+        gx = None if node is None else index_blank(gy, key)
+        if value_node is None:
+            return [gx, None]
+        gv = getitem(gy, key)
+        kept = _kept(x_shape, key)
+        if kept is not None:
+            gv = where(wrap_array(kept), gv, 0.0)
+        return [gx, gv.sum_to(value_shape).astype(value_dtype)]
+
+    setitem_gradient.__name__ = "setitem"
+    written = x.detach()
+    record(written, setitem_gradient, (node, value_node), None)
+    rebase(x, written._node)
+
+
+def _kept(shape: Shape, key: Any) -> np.ndarray[Any, Any] | None:
+    """Which of the values written at an index of arrays stay: of several to one element the last.
+    None if all do."""
+    places = np.arange(int(np.prod(shape))).reshape(shape)[key]
+    unique, last = np.unique(places.reshape(-1)[::-1], return_index=True)
+    if len(unique) == places.size:
+        return None
+    kept = np.zeros(places.size, bool)
+    kept[places.size - 1 - last] = True
+    return kept.reshape(places.shape)
+
+
+def _index_blank_reference(x: np.ndarray, key: Any) -> Any:
+    y = x.copy()
+    y[key] = 0
+    return y
+
+
+@op(
+    gradient=lambda gy, y, x, key: index_blank(gy, key),
+    reference=_index_blank_reference,
+    cases=(Case((3, 4), key=(np.array([0, 0, 2]), np.array([1, 1, 3]))),),
+    method=False,
+)
+def index_blank(x: Tensor, key: Any) -> Tensor:
+    """A copy of x with zeros at an index of arrays.
+
+    >>> import numpy as np, tensorgrad
+    >>> tensorgrad.ops.index_blank(tensorgrad.ones(3), np.array([1, 1]))
+    tensor([1., 0., 1.])
+    """
+    y = copy_raw(x)
+    y._array()[key] = 0
+    return y
 
 
 Tensor.__getitem__ = getitem
@@ -398,6 +453,7 @@ def one_hot(index: Tensor, classes: int) -> Tensor:
 
 __all__ = [
     "gather",
+    "index_blank",
     "one_hot",
     "scatter_add",
     "take",

@@ -2,7 +2,9 @@
 
 Recorded, an in-place operation takes the tape's place of the out-of-place one; every write is noted
 on the memory, so that a backward that needed the old values says so instead of giving a wrong
-gradient."""
+gradient. A write through a view is one to the tensor it is a view of, its base: the base gets a node
+that takes the old values around the view's region and the new ones in it, and every view of the base
+becomes one of what the base is now."""
 
 from __future__ import annotations
 
@@ -12,13 +14,55 @@ from typing import Any
 from tensorgrad._native import BINARY, NULL, fail, lib
 from tensorgrad._tensor import Tensor, as_tensor, copy_into, copy_raw, overlap
 from tensorgrad.autograd._modes import mode
+from tensorgrad.autograd._tape import Leaf, Node, record
 from tensorgrad.dtypes import F64
 from tensorgrad.errors import DTypeError, ShapeError
 from tensorgrad.ops import arithmetic
+from tensorgrad.ops.regions import region_blank, region_embed, region_of, region_read
 from tensorgrad.ops.shaping import broadcast_to
 
 
-def _update(x: Tensor, result: Tensor, where: str) -> Tensor:
+def _write_rule(gy: Tensor, node: Node) -> list[Tensor | None]:
+    by_base, by_value = node.edges
+    region = node.saved
+    return [
+        None if by_base is None else region_blank(gy, region),
+        None if by_value is None else region_read(gy, region),
+    ]
+
+
+def _view_rule(gy: Tensor, node: Node) -> list[Tensor]:
+    return [region_embed(gy, *node.saved)]
+
+
+_write_rule.__name__ = "write_through_view"
+_view_rule.__name__ = "view"
+
+
+def rebase(x: Tensor, node: Node | Leaf | None) -> None:
+    """Puts x, whose memory was just written, and everything that shares it by views, where they now
+    belong on the tape. node: that of the values written, None for constants."""
+    if not mode.enabled:
+        return
+    base = getattr(x, "_base", x)
+    if base is None or base is x:
+        x._node = node
+        if base is None:
+            return
+    elif node is not None or base._node is not None:
+        record(base, _write_rule, (base._node, node), region_of(x, base))
+    else:
+        return
+    for reference in getattr(x._storage, "views", ()):
+        v = reference()
+        if v is not None and v._base is base:
+            if base._node is None:
+                v._node = None
+            else:
+                record(v, _view_rule, (base._node,), (base._shape, region_of(v, base)))
+
+
+def update(x: Tensor, result: Tensor, where: str) -> Tensor:
     """Moves `result` into x's memory and x to its place on the tape."""
     if result._shape != x._shape:
         raise ShapeError(
@@ -28,8 +72,7 @@ def _update(x: Tensor, result: Tensor, where: str) -> Tensor:
         raise DTypeError(f"{where}: expected a result of {x.dtype} in place, got {result.dtype}")
     x._writable(where, result._node is not None)
     copy_into(x, result, where)
-    if mode.enabled:
-        x._node = result._node  # None if x is constant from here on
+    rebase(x, result._node)
     return x
 
 
@@ -62,7 +105,7 @@ def _in_place(name: str) -> Callable[[Tensor, Any], Tensor]:
                 other = old
             elif isinstance(other, Tensor) and overlap(self, other):
                 other = other.copy()
-        return _update(self, function(old, other), f"{name}_")
+        return update(self, function(old, other), f"{name}_")
 
     write.__name__ = write.__qualname__ = f"{name}_"
     write.__doc__ = (
@@ -90,15 +133,14 @@ def copy_(self: Tensor, source: Any) -> Tensor:
         source = source.astype(self.dtype)
     if overlap(self, source):
         source = source.copy()
-    return _update(self, broadcast_to(source, self._shape), "copy_")
+    return update(self, broadcast_to(source, self._shape), "copy_")
 
 
 def fill_(self: Tensor, value: float) -> Tensor:
     """Every element becomes `value`. Returns self."""
     self._writable("fill_")
     self._array().fill(value)
-    if mode.enabled and not self.is_leaf:
-        self._node = None  # constant from here on
+    rebase(self, None)
     return self
 
 
@@ -109,3 +151,5 @@ def zero_(self: Tensor) -> Tensor:
 
 for _function in (copy_, fill_, zero_):
     setattr(Tensor, _function.__name__, _function)
+
+__all__: list[str] = []

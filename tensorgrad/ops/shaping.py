@@ -39,6 +39,7 @@ from tensorgrad.shapes import (
         Case((0, 3), shape=(3, 0)),
     ),
     method=False,
+    view=True,
 )
 def reshape(x: Tensor, shape: Any) -> Tensor:
     """The same elements in another shape: a view where strides allow, else a copy. shape: integers,
@@ -108,6 +109,7 @@ def _inverse(axes: Sequence[int]) -> tuple[int, ...]:
     gradient=lambda gy, y, x, axes: permute_dims(gy, _inverse([a % len(axes) for a in axes])),
     reference=np.transpose,
     cases=(Case((2, 3, 4), axes=(2, 0, 1)), Case((3, 4), axes=(1, 0)), Case((2, 3), axes=(0, -1))),
+    view=True,
 )
 def permute_dims(x: Tensor, axes: Sequence[int]) -> Tensor:
     """The axes in another order: axis i of the result is axis axes[i] of x. A view. Raises
@@ -129,6 +131,7 @@ def permute_dims(x: Tensor, axes: Sequence[int]) -> Tensor:
     gradient=lambda gy, y, x: matrix_transpose(gy),
     reference=lambda x: np.swapaxes(x, -1, -2),
     cases=(Case((3, 4)), Case((2, 3, 4)), Case((0, 3))),
+    view=True,
 )
 def matrix_transpose(x: Tensor) -> Tensor:
     """The last two axes swapped: a view. x: (..., m, n). Returns (..., n, m). Also `x.mT`.
@@ -235,6 +238,7 @@ def squeeze(x: Tensor, axis: Any = None) -> Tensor:
         Case((), shape=(2, 2)),
         Case((1,), shape=(0,)),
     ),
+    view=True,
 )
 def broadcast_to(x: Tensor, shape: Any) -> Tensor:
     """x repeated along axes of length 1 and new leading axes: a view. Raises ShapeError if it does
@@ -311,7 +315,10 @@ def copy(x: Tensor) -> Tensor:
 
 
 @op(
-    gradient=lambda gy, y, x: gy, reference=np.ascontiguousarray, cases=(Case((3, 4)), Case((0, 2)))
+    gradient=lambda gy, y, x: gy,
+    reference=np.ascontiguousarray,
+    cases=(Case((3, 4)), Case((0, 2))),
+    view=True,
 )
 def contiguous(x: Tensor) -> Tensor:
     """x in C order: x itself if it is so already, else a copy.
