@@ -119,6 +119,11 @@ def as_ndarray(
     return np.asarray(_Exposed(storage, interface))
 
 
+def exposing_array(keeper: Any, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Another array of the same memory, that keeps `keeper` alive as long as it or a view of it is."""
+    return np.asarray(_Exposed(keeper, array.__array_interface__))
+
+
 # ---- errors --------------------------------------------------------------------------------------
 
 
@@ -340,6 +345,7 @@ __all__ = [
     "broadcast_layout",
     "clock",
     "config",
+    "exposing_array",
     "fail",
     "ffi",
     "get_num_threads",

@@ -10,6 +10,7 @@ from weakref import ref
 
 import numpy as np
 
+from tensorgrad._exposed import UserStorage, hand_out
 from tensorgrad._native import (
     UNARY,
     BorrowedStorage,
@@ -244,7 +245,9 @@ class Tensor:
     # ---- to NumPy and Python
 
     def numpy(self) -> np.ndarray[Any, Any]:
-        """A NumPy array of the same memory.
+        """A NumPy array of the same memory. Writes to one are seen in the other; a backward that
+        needed what was overwritten raises InplaceError (to notice that, the memory is read once here
+        and once when the array is gone).
 
         Raises GradientError on a tensor that requires grad: what NumPy computes is not recorded, so
         say `detach()` first.
@@ -257,7 +260,7 @@ class Tensor:
             raise GradientError(
                 "numpy: the tensor requires grad and NumPy does not record; use t.detach().numpy()"
             )
-        return self._array()
+        return hand_out(self._storage, self._ptr, self._shape, self._strides, self._code)
 
     def _array(self) -> np.ndarray[Any, Any]:
         return as_ndarray(self._storage, self._ptr, self._shape, self._strides, self._code)
@@ -519,11 +522,13 @@ def copy_into(target: Tensor, source: Tensor, where: str) -> None:
         fail(status, where, target._storage)
 
 
-def wrap_array(array: np.ndarray[Any, Any]) -> Tensor:
+def wrap_array(
+    array: np.ndarray[Any, Any], kind: type[BorrowedStorage] = BorrowedStorage
+) -> Tensor:
     """A Tensor of a NumPy array's memory. The array must have a dtype of DTYPES in native order,
-    and whole-element strides."""
+    and whole-element strides. kind: UserStorage where somebody else may write to the array."""
     t = _new(Tensor)
-    t._storage = storage = BorrowedStorage(array)
+    t._storage = storage = kind(array)
     t._ptr = storage.ptr
     t._shape = array.shape
     itemsize = array.itemsize
@@ -583,7 +588,7 @@ def as_tensor(x: Any, where: str) -> Tensor:
         and x.flags.aligned
         and not any(s % x.itemsize for s in x.strides)
     ):
-        return wrap_array(x)
+        return wrap_array(x, UserStorage)
     if isinstance(x, (bool, int, float, complex, list, tuple, np.ndarray, np.generic)) or hasattr(
         x, "__array__"
     ):

@@ -91,6 +91,7 @@ void tg_free(void *block); /* from any thread; NULL is allowed */
 void tg_memory_stats(tg_memory *out);
 void tg_memory_release(void); /* returns every cached block to the system */
 int tg_memory_set_limit(int64_t bytes);
+uint64_t tg_fingerprint(int64_t bytes, const void *memory); /* a hash: tells, all but surely, whether memory changed */
 
 /* ---- elementwise ------------------------------------------------------------------------------------------------ */
 

@@ -86,6 +86,10 @@ new_node = Node.__new__
 watchers: list[Callable[[Any], None]] = []
 
 
+# what is called when a backward begins
+before_backward: list[Callable[[], None]] = []
+
+
 def watch(output: Any) -> None:
     """Tells the watchers of a recorded tensor."""
     for watcher in tuple(watchers):
@@ -130,6 +134,8 @@ def backward(
     With `inputs` None, the gradients of leaves add up in their `.grad`. Otherwise those of `inputs`
     are returned, None where no path leads, and no `.grad` changes."""
     wanted: dict[Node | Leaf, Any] | None = None if inputs is None else dict.fromkeys(inputs)
+    for notified in before_backward:
+        notified()
     # a node recorded before the oldest input cannot depend on any of them
     oldest = min((node.seq for node in wanted), default=0) if wanted else 0
     waiting: dict[Node | Leaf, Any] = {}

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorgrad._exposed import UserStorage
 from tensorgrad._tensor import Tensor, as_tensor, empty_raw, from_data, full_raw, wrap_array
 from tensorgrad.dtypes import CODES, DTYPES, F32, INT64, ITEMSIZES, code_of
 from tensorgrad.errors import ArgumentError, DTypeError
@@ -58,7 +59,7 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
             "tensorgrad.tensor(array) copies it"
         )
     checked_size(array.shape, array.itemsize, "from_numpy")
-    return wrap_array(array)
+    return wrap_array(array, UserStorage)
 
 
 def asarray(data: Any, dtype: Any = None, *, copy: bool | None = None) -> Tensor:

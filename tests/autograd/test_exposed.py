@@ -1,0 +1,134 @@
+"""NumPy arrays that alias a tensor: a write that would make a gradient wrong is an error."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+
+import tensorgrad as tg
+from tensorgrad import Tensor
+from tensorgrad._exposed import exposures
+from tensorgrad.autograd._tape import before_backward, watchers
+from tensorgrad.errors import InplaceError
+
+
+def leaf(*values: float) -> Tensor:
+    return tg.tensor(list(values), dtype="float64", requires_grad=True)
+
+
+def test_an_array_taken_in_and_written_after_it_was_saved() -> None:
+    w, array = leaf(1.0, 2.0), np.array([3.0, 4.0])
+    loss = (w * tg.from_numpy(array)).sum()
+    array[0] = 5.0
+    with pytest.raises(InplaceError, match="backward of mul.*NumPy"):
+        loss.backward()
+
+
+def test_an_array_used_as_an_operand_and_written_after_it_was_saved() -> None:
+    w, array = leaf(1.0, 2.0), np.array([3.0, 4.0])
+    loss = (w * array).sum()
+    array += 1.0
+    with pytest.raises(InplaceError, match="NumPy"):
+        loss.backward()
+
+
+def test_an_array_handed_out_before_or_after_the_tensor_was_saved() -> None:
+    x, w = tg.tensor([3.0, 4.0]), tg.tensor([1.0, 2.0], requires_grad=True)
+    before = x.numpy()
+    loss = (w * x).sum()
+    before[1] = 7.0
+    with pytest.raises(InplaceError, match="NumPy"):
+        loss.backward()
+    loss = (w * x).sum()
+    after = x.numpy()
+    after[1] = 8.0
+    with pytest.raises(InplaceError, match="NumPy"):
+        loss.backward()
+
+
+def test_a_write_by_an_array_that_is_gone() -> None:
+    x, w = tg.tensor([3.0, 4.0]), tg.tensor([1.0, 2.0], requires_grad=True)
+    loss = (w * x).sum()
+    x.numpy()[:] = 1.0
+    with pytest.raises(InplaceError, match="NumPy"):
+        loss.backward()
+
+
+def test_a_write_through_a_view_of_an_array_handed_out() -> None:
+    x, w = tg.tensor([3.0, 4.0]), tg.tensor([1.0, 2.0], requires_grad=True)
+    part = x.numpy()[1:]
+    gc.collect()
+    loss = (w * x).sum()
+    part[0] = 1.0
+    with pytest.raises(InplaceError, match="NumPy"):
+        loss.backward()
+
+
+def test_a_parameter_written_through_its_array() -> None:
+    w = leaf(1.0, 2.0)
+    array = w.detach().numpy()
+    loss = (w * w).sum()
+    array[0] = 9.0
+    with pytest.raises(InplaceError, match="NumPy"):
+        loss.backward()
+
+
+def test_an_array_of_steps() -> None:
+    memory = np.arange(12.0).reshape(3, 4)
+    w = tg.ones((3, 2), dtype="float64", requires_grad=True)
+    loss = (w * tg.from_numpy(memory[:, ::2])).sum()
+    memory[:, 1] = -1.0  # beside it
+    loss.backward(retain_graph=True)
+    memory[0, 2] = -1.0
+    with pytest.raises(InplaceError, match="NumPy"):
+        loss.backward()
+
+
+def test_writes_before_the_operation_are_welcome() -> None:
+    """A buffer that is filled again for each batch."""
+    buffer = np.zeros(2)
+    x, w = tg.from_numpy(buffer), leaf(1.0, 2.0)
+    out = x.numpy()
+    for step in range(3):
+        buffer[:] = step
+        out[1] += 1.0
+        (w * x).sum().backward()
+    assert w.grad is not None
+    assert w.grad.numpy().tolist() == [3.0, 6.0]
+
+
+def test_writes_by_operations_are_not_taken_for_writes_by_numpy() -> None:
+    w = leaf(1.0, 2.0)
+    array = w.detach().numpy()
+    for _ in range(3):
+        (w * w).sum().backward()
+        with tg.no_grad():
+            w -= 0.1 * w.grad
+        w.grad = None
+    assert array[0] < 1.0
+
+
+def test_what_is_not_saved_may_be_written() -> None:
+    x, w = tg.tensor([3.0, 4.0]), tg.tensor([1.0, 2.0], requires_grad=True)
+    array = x.numpy()
+    loss = (w + x).sum()
+    array[:] = 0.0
+    loss.backward()
+    assert w.grad is not None
+
+
+def test_nothing_is_watched_when_the_arrays_are_gone() -> None:
+    gc.collect()
+    known = len(exposures)
+    x = tg.from_numpy(np.ones(3))
+    y = tg.ones(3)
+    array = y.numpy()[1:]
+    assert len(exposures) == known + 2
+    assert watchers
+    del x, y, array
+    assert len(exposures) == known
+    if not known:
+        assert not watchers
+        assert not before_backward
