@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorgrad._conversions import Conversions
 from tensorgrad._native import BorrowedStorage, Storage
 from tensorgrad.autograd._tape import Leaf, Node
 from tensorgrad.shapes import Shape
@@ -71,7 +72,8 @@ def stubs() -> str:
         if isinstance(node, ast.FunctionDef):
             text += stub_of(node, "") + "\n"
         elif isinstance(node, ast.ClassDef):
-            text += f"class {node.name}:\n"
+            bases = ", ".join(ast.unparse(base) for base in node.bases)
+            text += f"class {node.name}({bases}):\n" if bases else f"class {node.name}:\n"
             defined = set()
             for item in node.body:
                 if isinstance(item, ast.FunctionDef):
@@ -87,7 +89,7 @@ def stubs() -> str:
                     inspect.isfunction(value) or isinstance(value, property)
                 ):
                     text += method_stub(name, value)
-            text += "    def __hash__(self) -> int: ...\n    __array_ufunc__: None\n\n"
+            text += "    def __hash__(self) -> int: ...\n\n"
     return text
 
 

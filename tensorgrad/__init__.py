@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from tensorgrad import autograd, data, errors, nn, ops, optim
 from tensorgrad._config import __version__, get_include, show_config
 from tensorgrad._native import (
@@ -42,6 +45,43 @@ from tensorgrad.random import (
     uniform,
 )
 
+# modules and names that are imported when they are first asked for
+_LAZY_MODULES: frozenset[str] = frozenset(())
+_LAZY_NAMES = dict.fromkeys(
+    ("__array_namespace_info__", "can_cast", "finfo", "iinfo", "isdtype", "result_type"),
+    "tensorgrad._array_api",
+)
+
+# constants of the Array API standard; `bool` stays out of `import *`, which would hide Python's
+__array_api_version__ = "2025.12"
+bool = bool_
+e, inf, nan, newaxis, pi = 2.718281828459045, float("inf"), float("nan"), None, 3.141592653589793
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY_MODULES:
+        return import_module(f"tensorgrad.{name}")
+    if name in _LAZY_NAMES:
+        found = getattr(import_module(_LAZY_NAMES[name]), name)
+        globals()[name] = found
+        return found
+    raise AttributeError(f"module 'tensorgrad' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY_MODULES, *_LAZY_NAMES})
+
+
+if TYPE_CHECKING:
+    from tensorgrad._array_api import (
+        __array_namespace_info__,
+        can_cast,
+        finfo,
+        iinfo,
+        isdtype,
+        result_type,
+    )
+
 __all__ = [
     *errors.__all__,
     *ops.__all__,
@@ -51,32 +91,42 @@ __all__ = [
     "autograd",
     "bernoulli",
     "bool_",
+    "can_cast",
     "complex64",
     "complex128",
     "data",
     "default_generator",
+    "e",
     "enable_grad",
     "errors",
+    "finfo",
     "float32",
     "float64",
     "get_include",
     "get_num_threads",
+    "iinfo",
+    "inf",
     "int8",
     "int16",
     "int32",
     "int64",
     "is_grad_enabled",
+    "isdtype",
     "manual_seed",
     "memory_stats",
+    "nan",
+    "newaxis",
     "nn",
     "no_grad",
     "normal",
     "ops",
     "optim",
+    "pi",
     "rand",
     "randn",
     "randperm",
     "release_memory",
+    "result_type",
     "set_grad_enabled",
     "set_memory_limit",
     "set_num_threads",

@@ -10,13 +10,13 @@ from weakref import ref
 
 import numpy as np
 
-from tensorgrad._exposed import UserStorage, hand_out
+from tensorgrad._conversions import Conversions
+from tensorgrad._exposed import UserStorage
 from tensorgrad._native import (
     UNARY,
     BorrowedStorage,
     Storage,
     address_of,
-    as_ndarray,
     broadcast_layout,
     clock,
     fail,
@@ -27,8 +27,8 @@ from tensorgrad.autograd import _functional, _tape
 from tensorgrad.autograd._modes import mode
 from tensorgrad.autograd._recorded import set_tensors
 from tensorgrad.autograd._tape import Leaf, Node
-from tensorgrad.dtypes import CODES, DTYPES, F32, F64, ITEMSIZES, code_of
-from tensorgrad.errors import ArgumentError, DTypeError, GradientError, InplaceError, ShapeError
+from tensorgrad.dtypes import CODES, DTYPES, F64, ITEMSIZES, code_of
+from tensorgrad.errors import DTypeError, GradientError, InplaceError, ShapeError
 from tensorgrad.shapes import (
     Shape,
     checked_size,
@@ -38,7 +38,7 @@ from tensorgrad.shapes import (
 )
 
 
-class Tensor:
+class Tensor(Conversions):
     """An n-dimensional array that remembers how it was computed.
 
     `Tensor(data)` copies numbers, nested sequences or a NumPy array, as `tensorgrad.tensor(data)`
@@ -69,8 +69,6 @@ class Tensor:
         Tensor | None
     )  # set on a view only: the tensor that it is a view of, itself no view; None
     # if it was taken while nothing was recorded
-
-    __array_ufunc__ = None  # ndarray + Tensor is the Tensor's business
 
     def __init__(self, data: Any, dtype: Any = None, *, requires_grad: bool = False) -> None:
         source = from_data(data, dtype, "Tensor")
@@ -111,6 +109,11 @@ class Tensor:
     def strides(self) -> Shape:
         """The step along each axis, in elements."""
         return contiguous_strides(self._shape) if self._strides is None else self._strides
+
+    @property
+    def device(self) -> str:
+        """Where it is: always "cpu"."""
+        return "cpu"
 
     def is_contiguous(self) -> bool:
         """Whether the elements lie in C order without gaps."""
@@ -242,72 +245,7 @@ class Tensor:
             else from_data(data, self.dtype, where)
         )
 
-    # ---- to NumPy and Python
-
-    def numpy(self) -> np.ndarray[Any, Any]:
-        """A NumPy array of the same memory. Writes to one are seen in the other; a backward that
-        needed what was overwritten raises InplaceError (to notice that, the memory is read once here
-        and once when the array is gone).
-
-        Raises GradientError on a tensor that requires grad: what NumPy computes is not recorded, so
-        say `detach()` first.
-
-        >>> import tensorgrad
-        >>> tensorgrad.arange(3).numpy()
-        array([0, 1, 2])
-        """
-        if self._node is not None:
-            raise GradientError(
-                "numpy: the tensor requires grad and NumPy does not record; use t.detach().numpy()"
-            )
-        return hand_out(self._storage, self._ptr, self._shape, self._strides, self._code)
-
-    def _array(self) -> np.ndarray[Any, Any]:
-        return as_ndarray(self._storage, self._ptr, self._shape, self._strides, self._code)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        array = self.numpy()
-        if dtype is not None and np.dtype(dtype) != array.dtype:
-            if copy is False:
-                raise ArgumentError(
-                    f"__array__: a change of dtype from {array.dtype} to {np.dtype(dtype)} needs "
-                    "a copy"
-                )
-            return array.astype(dtype)
-        return array.copy() if copy else array
-
-    def item(self) -> Any:
-        """The value of a tensor of one element, as a Python number. Raises ShapeError on any
-        other."""
-        if self._size != 1:
-            raise ShapeError(f"item: expected a tensor of one element, got shape {self._shape}")
-        return self._array().item()
-
-    def tolist(self) -> Any:
-        """The elements as nested lists of Python numbers."""
-        return self._array().tolist()
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __complex__(self) -> complex:
-        return complex(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __index__(self) -> int:
-        if self._code <= F64:
-            raise DTypeError(f"expected an integer tensor as an index, got {self.dtype}")
-        return int(self.item())
-
-    def __bool__(self) -> bool:
-        if self._size != 1:
-            raise ShapeError(
-                f"bool: the truth of a tensor of shape {self._shape} is ambiguous; use all() or "
-                "any()"
-            )
-        return bool(self.item())
+    # ---- as a sequence
 
     def __len__(self) -> int:
         if not self._shape:
@@ -319,23 +257,12 @@ class Tensor:
             raise DTypeError("iteration over a tensor without axes")
         return (self[i] for i in range(self._shape[0]))
 
+    def __contains__(self, value: Any) -> bool:
+        return bool(
+            (self._array() == (value._array() if isinstance(value, Tensor) else value)).any()
+        )
+
     __hash__ = object.__hash__  # by identity, although == compares elements
-
-    def __repr__(self) -> str:
-        body = np.array2string(self._array(), separator=", ", prefix="tensor(")
-        if self._size == 0:
-            body += f", shape={self._shape}"
-        if self._code not in (F32, CODES[np.dtype("int64")], CODES[np.dtype("bool")]):
-            body += f", dtype={self.dtype.name}"
-        node = self._node
-        if node.__class__ is Node:
-            body += f", grad_fn=<{node.name}>"  # type: ignore[union-attr]
-        elif node is not None:
-            body += ", requires_grad=True"
-        return f"tensor({body})"
-
-    def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec else repr(self)
 
     # ---- copies and pickles
 

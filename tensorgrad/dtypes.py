@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorgrad.errors import DTypeError
+from tensorgrad.errors import ArgumentError, DTypeError
 
 float32 = np.dtype("float32")
 float64 = np.dtype("float64")
@@ -23,7 +23,7 @@ uint64 = np.dtype("uint64")
 complex64 = np.dtype("complex64")
 complex128 = np.dtype("complex128")
 
-DTYPES = (
+DTYPES: tuple[np.dtype[Any], ...] = (
     *(float32, float64, bool_, int8, int16, int32, int64, uint8, uint16, uint32, uint64),
     *(complex64, complex128),
 )
@@ -64,3 +64,9 @@ def promote(a: int, b: int) -> int:
         return max(a, b) if a <= F64 and b <= F64 else min(a, b)
     result = np.result_type(DTYPES[a], DTYPES[b])
     return CODES.get(result, F64)  # uint64 with a signed integer: float64, as in NumPy
+
+
+def check_device(device: Any, where: str) -> None:
+    """Raises ArgumentError unless `device` is "cpu" or None: there is no other."""
+    if device not in (None, "cpu"):
+        raise ArgumentError(f"{where}: expected the device 'cpu', got {device!r}")
