@@ -1,5 +1,5 @@
 """Writes tensorgrad/_tensor.pyi: what _tensor.py defines, and the methods that Tensor gets from the
-op registry.
+op registry; and tensorgrad/ops/_lazy.py: where the names of the lazily imported families are.
 
     python scripts/make_stubs.py [--check]
 
@@ -11,10 +11,12 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import tensorgrad
-from tensorgrad import Tensor
+from tensorgrad import Tensor, ops
+from tensorgrad.autograd import registry
 
 FOLDER = Path(tensorgrad.__file__).parent
 HEADER = '''"""Made by scripts/make_stubs.py from _tensor.py and the op registry; edit those."""
@@ -93,17 +95,45 @@ def stubs() -> str:
     return text
 
 
+def lazy_tables() -> str:
+    """The text of ops/_lazy.py."""
+    names: dict[str, str] = {}
+    for module in ops.LAZY_MODULES:
+        names |= dict.fromkeys(import_module(module).__all__, module)
+    methods = {
+        method: op.function.__module__
+        for op in registry.values()
+        for method in op.methods
+        if op.function.__module__ in ops.LAZY_MODULES
+    }
+    text = (
+        '"""Made by scripts/make_stubs.py: where the names of ops.LAZY_MODULES, and Tensor\'s methods, '
+        'are."""\n'
+    )
+    for title, table in (("NAMES", names), ("METHODS", methods)):
+        rows = "".join(f'    "{name}": "{table[name]}",\n' for name in sorted(table))
+        text += f"\n{title}: dict[str, str] = {{{chr(10) + rows if rows else ''}}}\n"
+    return text
+
+
 def main() -> int:
-    target = FOLDER / "_tensor.pyi"
-    text = stubs()
-    if "--check" in sys.argv:
-        current = target.read_text(encoding="utf-8") if target.exists() else ""
-        if current != text:
-            print(f"{target} is out of date: run python scripts/make_stubs.py")
-            return 1
+    ops.load_all()
+    for method in registry.values():
+        for name in method.methods:
+            getattr(Tensor, name)
+    texts = {FOLDER / "_tensor.pyi": stubs(), FOLDER / "ops" / "_lazy.py": lazy_tables()}
+    if "--check" not in sys.argv:
+        for target, text in texts.items():
+            target.write_text(text, encoding="utf-8")
         return 0
-    target.write_text(text, encoding="utf-8")
-    return 0
+    stale = [
+        target
+        for target, text in texts.items()
+        if not target.exists() or target.read_text(encoding="utf-8") != text
+    ]
+    for target in stale:
+        print(f"{target} is out of date: run python scripts/make_stubs.py")
+    return 1 if stale else 0
 
 
 if __name__ == "__main__":

@@ -61,15 +61,15 @@ e, inf, nan, newaxis, pi = 2.718281828459045, float("inf"), float("nan"), None, 
 def __getattr__(name: str) -> Any:
     if name in _LAZY_MODULES:
         return import_module(f"tensorgrad.{name}")
-    if name in _LAZY_NAMES:
-        found = getattr(import_module(_LAZY_NAMES[name]), name)
+    if name in _LAZY_NAMES or name in ops._lazy.NAMES:
+        found = getattr(import_module(_LAZY_NAMES.get(name, "tensorgrad.ops")), name)
         globals()[name] = found
         return found
     raise AttributeError(f"module 'tensorgrad' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY_MODULES, *_LAZY_NAMES})
+    return sorted({*globals(), *_LAZY_MODULES, *_LAZY_NAMES, *ops._lazy.NAMES})
 
 
 if TYPE_CHECKING:

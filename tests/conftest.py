@@ -17,6 +17,8 @@ import tensorgrad
 from tensorgrad._native import ffi, lib
 from tensorgrad.autograd import registry
 
+tensorgrad.ops.load_all()  # so that the registry is the same in every test
+
 # the same examples in every run, and no time limit, since a busy machine is not a wrong result
 settings.register_profile("tensorgrad", derandomize=True, deadline=None, database=None)
 settings.load_profile("tensorgrad")

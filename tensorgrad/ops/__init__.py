@@ -1,10 +1,17 @@
-"""The ops, by family. Importing this package gives Tensor its operators and methods."""
+"""The ops, by family. Importing this package gives Tensor its operators and methods.
+
+Families that small programs seldom need are imported when one of their names, or of their methods, is
+first asked for: LAZY_MODULES, whose names scripts/make_stubs.py lists in _lazy.py."""
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from tensorgrad._tensor import Tensor
 from tensorgrad.autograd import composite, op, registry
 from tensorgrad.ops import (
+    _lazy,
     arithmetic,
     comparisons,
     creation,
@@ -35,11 +42,53 @@ from tensorgrad.ops.reductions import *
 from tensorgrad.ops.shaping import *
 from tensorgrad.ops.softmaxes import *
 
+if TYPE_CHECKING:
+    pass
+
+LAZY_MODULES: tuple[str, ...] = ()
+
+
+def load_all() -> None:
+    """Imports the families that were not needed so far, so that the registry has every op.
+
+    >>> import tensorgrad
+    >>> tensorgrad.ops.load_all()
+    """
+    for module in LAZY_MODULES:
+        import_module(module)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _lazy.NAMES:
+        found = getattr(import_module(_lazy.NAMES[name]), name)
+        globals()[name] = found
+        return found
+    raise AttributeError(f"module 'tensorgrad.ops' has no attribute {name!r}")
+
+
+class _LazyMethod:
+    """Stands for a method of Tensor until it is asked for; then the op takes its place."""
+
+    __slots__ = ("module", "name")
+
+    def __init__(self, name: str, module: str) -> None:
+        self.name, self.module = name, module
+
+    def __get__(self, t: Tensor | None, kind: type[Tensor]) -> Any:
+        import_module(self.module)
+        for declared in registry.values():
+            if self.name in declared.methods:
+                setattr(Tensor, self.name, declared.function)
+        return getattr(kind if t is None else t, self.name)
+
+
+for _method, _module in _lazy.METHODS.items():
+    setattr(Tensor, _method, _LazyMethod(_method, _module))
 for _declared in registry.values():
     for _method in _declared.methods:
         setattr(Tensor, _method, _declared.function)
 
-__all__ = ["binary", "composite", "op", "unary"]
+__all__ = ["binary", "composite", "load_all", "op", "unary"]
 __all__ += arithmetic.__all__
 __all__ += comparisons.__all__
 __all__ += creation.__all__
@@ -52,3 +101,4 @@ __all__ += normalization.__all__
 __all__ += reductions.__all__
 __all__ += shaping.__all__
 __all__ += softmaxes.__all__
+__all__ += _lazy.NAMES
