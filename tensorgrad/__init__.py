@@ -45,6 +45,7 @@ from tensorgrad.random import (
     uniform,
 )
 
+_LAZY_OPS = {name for name, module in ops._lazy.NAMES.items() if module not in ops.TOOLS}
 # modules and names that are imported when they are first asked for
 _LAZY_MODULES: frozenset[str] = frozenset(())
 _LAZY_NAMES = dict.fromkeys(
@@ -61,7 +62,7 @@ e, inf, nan, newaxis, pi = 2.718281828459045, float("inf"), float("nan"), None, 
 def __getattr__(name: str) -> Any:
     if name in _LAZY_MODULES:
         return import_module(f"tensorgrad.{name}")
-    if name in _LAZY_NAMES or name in ops._lazy.NAMES:
+    if name in _LAZY_NAMES or name in _LAZY_OPS:
         found = getattr(import_module(_LAZY_NAMES.get(name, "tensorgrad.ops")), name)
         globals()[name] = found
         return found
@@ -69,7 +70,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY_MODULES, *_LAZY_NAMES, *ops._lazy.NAMES})
+    return sorted({*globals(), *_LAZY_MODULES, *_LAZY_NAMES, *_LAZY_OPS})
 
 
 if TYPE_CHECKING:

@@ -4,12 +4,15 @@ what was expected, what came, and what to do."""
 from __future__ import annotations
 
 __all__ = [
+    "ABIError",
     "ArgumentError",
+    "CompileError",
     "DTypeError",
     "DataError",
     "GradientError",
     "IndexOutOfRangeError",
     "InplaceError",
+    "KernelError",
     "OutOfMemoryError",
     "ShapeError",
     "StateDictError",
@@ -47,6 +50,18 @@ class InplaceError(TensorgradError, RuntimeError):
 
 class OutOfMemoryError(TensorgradError, MemoryError):
     """The system has no memory for a buffer of the size asked for."""
+
+
+class CompileError(TensorgradError, RuntimeError):
+    """C source of a custom op cannot be compiled or loaded: says what the compiler said."""
+
+
+class ABIError(TensorgradError, ImportError):
+    """A module of kernels was built for another version of tensorgrad's C interface."""
+
+
+class KernelError(TensorgradError, RuntimeError):
+    """A C kernel of a custom op returned an error status."""
 
 
 class DataError(TensorgradError, ValueError):

@@ -2,12 +2,11 @@
 #ifndef TG_CORE_H
 #define TG_CORE_H
 
-#include "../include/tensorgrad.h"
+#include "../include/tensorgrad_kernel.h"
 
 /* Calls fn(ctx, begin, end) on disjoint ranges that cover [0, n), on up to tg_get_num_threads() threads, and returns when all
  * are done. Range boundaries are multiples of `grain` (but for n itself); n <= grain runs inline, as does a call from inside
  * a kernel and a call that finds the pool busy with another thread's call. fn must not depend on how the range was cut. */
-typedef void (*tg_range_fn)(void *ctx, int64_t begin, int64_t end);
 void tg_parallel_for(int64_t n, int64_t grain, tg_range_fn fn, void *ctx);
 enum { TG_MAX_THREADS = 256 };
 void tg_assume_cpus(int n); /* for tests: from now on up to n threads run at once, however many CPUs there are */

@@ -1,9 +1,10 @@
-/* Entry points of the binary family: check the arguments, split the work, call the active table.
+/* Entry points of the binary family, and of custom ops with several inputs: check the arguments, split the work, call the active table.
  *
  * The result is walked line by line along its last dimension. A kernel takes operands that step by 0 or 1 there; an operand
  * that steps otherwise (a transposed one) is first brought into a tile of that form, a few lines at a time, in cache.
  */
 #include "../kernels/table.h"
+#include "custom.h"
 #include "streaming.h"
 
 enum {
@@ -11,7 +12,7 @@ enum {
     COSTLY_GRAIN = 1 << 12,
     TILE_ROWS = 32, /* so that what is read of a transposed operand is whole cache lines */
     TILE_COLUMNS = 128,
-    OPERANDS = 3 /* condition, a, b; a binary op has no condition */
+    OPERANDS = TG_MAP_INPUTS /* a, b; condition, a, b of where */
 };
 
 #define TG_BINARY_GRAIN(name, cost, expression) TG_##cost == TG_CHEAP ? CHEAP_GRAIN : COSTLY_GRAIN,
@@ -24,7 +25,12 @@ typedef struct {
 } operand;
 
 typedef struct {
-    int op, dtype;
+    int dtype;
+    int64_t itemsize, grain;
+    tg_where_fn where; /* one of these three */
+    tg_binary_fn binary;
+    tg_map_fn map;
+    const double *params; /* of map: (TG_MAP_PARAMETERS) */
     operand operands[OPERANDS];
     char *y;       /* contiguous */
     int streaming; /* the result goes to memory past the caches */
@@ -42,22 +48,27 @@ typedef struct {
 
 /* n elements of the result from operands that step by 0 or 1 */
 static void apply_to(const binary_call *c, int64_t n, const line_operand *o, char *out) {
-    const tg_binary_kernels *kernels = tg_active->binary[c->dtype];
-    if (o[0].data)
-        kernels->where(n, (const uint8_t *)o[0].data, o[0].step, o[1].data, o[1].step, o[2].data, o[2].step, out);
-    else
-        kernels->op[c->op](n, o[1].data, o[1].step, o[2].data, o[2].step, out);
+    if (c->binary) {
+        c->binary(n, o[0].data, o[0].step, o[1].data, o[1].step, out);
+    } else if (c->where) {
+        c->where(n, (const uint8_t *)o[0].data, o[0].step, o[1].data, o[1].step, o[2].data, o[2].step, out);
+    } else {
+        const void *in[OPERANDS];
+        int64_t step[OPERANDS];
+        for (int k = 0; k < OPERANDS; k++) in[k] = o[k].data, step[k] = o[k].step;
+        c->map(n, in, step, out, c->params);
+    }
 }
 
 static void apply(const binary_call *c, int64_t n, const line_operand *o, int64_t y) {
-    const int64_t itemsize = c->operands[1].itemsize;
+    const int64_t itemsize = c->itemsize;
     char *out = c->y + y * itemsize;
     if (!c->streaming) {
         apply_to(c, n, o, out);
         return;
     }
     _Alignas(TG_ALIGNMENT) char block[TG_STREAM_BLOCK * sizeof(double)];
-    line_operand part[OPERANDS] = {o[0], o[1], o[2]};
+    line_operand part[OPERANDS] = {o[0], o[1], o[2], o[3]};
     for (int64_t i = 0, count; i < n; i += count, out += count * itemsize) {
         /* a line may begin anywhere: its first part ends where a block of the result does */
         count = TG_STREAM_BLOCK - (y + i) % TG_STREAM_BLOCK;
@@ -185,9 +196,10 @@ static void tile_range(void *ctx, int64_t begin, int64_t end) {
 
 /* Splits the call, whose result has n elements. */
 static void run(binary_call *c, int64_t n) {
-    c->streaming =
-        tg_streams(n * c->operands[1].itemsize, c->y) && c->y != c->operands[1].data && c->y != c->operands[2].data;
-    const int64_t grain = c->operands[0].data ? CHEAP_GRAIN : grain_of[c->op];
+    const int64_t grain = c->grain;
+    c->streaming = tg_streams(n * c->itemsize, c->y);
+    for (int k = 0; k < OPERANDS; k++)
+        if (c->y == c->operands[k].data) c->streaming = 0;
     if (c->ndim == 0) {
         tg_parallel_for(n, grain, contiguous_range, c);
         return;
@@ -215,9 +227,8 @@ static void run(binary_call *c, int64_t n) {
     tg_parallel_for(units, (grain - 1) / area + 1, tile_range, c);
 }
 
-/* strides: those of the operands that there are, in order */
-static int check_and_run(binary_call *c, int64_t n, const tg_layout *layout) {
-    if (!tg_is_dtype(c->dtype)) return TG_BAD_ARGUMENT;
+/* The first `given` operands are there; layout has their strides. */
+static int check_and_run(binary_call *c, int given, int64_t n, const tg_layout *layout) {
     if (n < 0) return TG_BAD_SIZE;
     if (layout) {
         if (layout->ndim < 0 || layout->ndim > TG_MAX_DIMS) return TG_BAD_ARGUMENT;
@@ -225,32 +236,56 @@ static int check_and_run(binary_call *c, int64_t n, const tg_layout *layout) {
         for (int64_t d = 0; d < layout->ndim; d++)
             if (tg_mul_overflows(count, layout->shape[d], &count)) return TG_BAD_SIZE;
         if (count != n) return TG_BAD_SIZE;
-    }
-    if (n == 0) return TG_OK;
-    if (!c->operands[1].data || !c->operands[2].data || !c->y) return TG_BAD_ARGUMENT;
-    int given = 0;
-    for (int k = 0; k < OPERANDS; k++) {
-        c->operands[k].itemsize = k == 0 ? 1 : (int64_t)tg_itemsize(c->dtype);
-        if (layout && c->operands[k].data) c->operands[k].strides = layout->strides[given++];
-    }
-    if (layout) {
         c->ndim = layout->ndim;
         c->shape = layout->shape;
+    }
+    if (n == 0) return TG_OK;
+    if (!c->y) return TG_BAD_ARGUMENT;
+    c->itemsize = (int64_t)tg_itemsize(c->dtype);
+    for (int k = 0; k < given; k++) {
+        if (!c->operands[k].data) return TG_BAD_ARGUMENT;
+        c->operands[k].itemsize = c->where && k == 0 ? 1 : c->itemsize;
+        if (layout) c->operands[k].strides = layout->strides[k];
     }
     run(c, n);
     return TG_OK;
 }
 
 int tg_binary(int op, int dtype, int64_t n, const void *a, const void *b, void *y, const tg_layout *layout) {
-    if (op < 0 || op >= TG_BINARY_COUNT) return TG_BAD_ARGUMENT;
-    binary_call call = {.op = op, .dtype = dtype, .operands = {[1] = {.data = a}, [2] = {.data = b}}, .y = y};
-    return check_and_run(&call, n, layout);
+    if (op < 0 || !tg_is_dtype(dtype)) return TG_BAD_ARGUMENT;
+    binary_call call = {.dtype = dtype, .operands = {{.data = a}, {.data = b}}, .y = y};
+    if (op < TG_BINARY_COUNT) {
+        call.binary = tg_active->binary[dtype]->op[op];
+        call.grain = grain_of[op];
+    } else {
+        const tg_custom *custom = tg_custom_at(TG_BINARY, op - TG_BINARY_COUNT);
+        if (!custom) return TG_BAD_ARGUMENT;
+        call.binary = (tg_binary_fn)custom->functions[dtype][0];
+        call.grain = custom->cost == TG_CHEAP ? CHEAP_GRAIN : COSTLY_GRAIN;
+    }
+    return check_and_run(&call, 2, n, layout);
 }
 
 int tg_where(int dtype, int64_t n, const uint8_t *condition, const void *a, const void *b, void *y,
              const tg_layout *layout) {
-    if (!condition && n > 0) return TG_BAD_ARGUMENT;
-    binary_call call = {
-        .dtype = dtype, .operands = {{.data = (const char *)condition}, {.data = a}, {.data = b}}, .y = y};
-    return check_and_run(&call, n, layout);
+    if (!tg_is_dtype(dtype)) return TG_BAD_ARGUMENT;
+    binary_call call = {.dtype = dtype,
+                        .grain = CHEAP_GRAIN,
+                        .where = tg_active->binary[dtype]->where,
+                        .operands = {{.data = (const char *)condition}, {.data = a}, {.data = b}},
+                        .y = y};
+    return check_and_run(&call, 3, n, layout);
+}
+
+int tg_map(int op, int dtype, int64_t n, const void *const *in, void *y, const tg_layout *layout,
+           const double *params) {
+    const tg_custom *custom = tg_custom_at(TG_MAP, op);
+    if (!custom || !tg_is_dtype(dtype) || !in || !params) return TG_BAD_ARGUMENT;
+    binary_call call = {.dtype = dtype,
+                        .grain = custom->cost == TG_CHEAP ? CHEAP_GRAIN : COSTLY_GRAIN,
+                        .map = (tg_map_fn)custom->functions[dtype][0],
+                        .params = params,
+                        .y = y};
+    for (int k = 0; k < custom->inputs; k++) call.operands[k].data = in[k];
+    return check_and_run(&call, custom->inputs, n, layout);
 }

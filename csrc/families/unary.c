@@ -1,5 +1,6 @@
 /* Entry points of the unary family: check the arguments, split the work, call the active table. */
 #include "../kernels/table.h"
+#include "custom.h"
 #include "streaming.h"
 
 /* Elements below which a second thread costs more than it brings. */
@@ -42,31 +43,52 @@ static void unary_range(void *ctx, int64_t begin, int64_t end) {
     tg_stream_fence();
 }
 
-static void run(unary_call *c, int op, int dtype, int64_t n) {
+/* The kernels of an op; 0 if there is no such op. */
+static int find(int op, int dtype, tg_unary_fn *forward, tg_unary_grad_fn *gradient, int64_t *grain) {
+    if (op < 0 || !tg_is_dtype(dtype)) return 0;
+    if (op < TG_UNARY_COUNT) {
+        *forward = tg_active->unary[dtype]->forward[op];
+        *gradient = tg_active->unary[dtype]->gradient[op];
+        *grain = grain_of[op];
+        return 1;
+    }
+    const tg_custom *custom = tg_custom_at(TG_UNARY, op - TG_UNARY_COUNT);
+    if (!custom) return 0;
+    *forward = (tg_unary_fn)custom->functions[dtype][0];
+    *gradient = (tg_unary_grad_fn)custom->functions[dtype][1];
+    *grain = custom->cost == TG_CHEAP ? CHEAP_GRAIN : COSTLY_GRAIN;
+    return 1;
+}
+
+static void run(unary_call *c, int64_t grain, int dtype, int64_t n) {
     c->itemsize = tg_itemsize(dtype);
     if (tg_streams(n * (int64_t)c->itemsize, c->out) && c->out != c->s && c->out != c->gy)
         c->streaming = tg_active->move[dtype];
-    tg_parallel_for(n, grain_of[op], unary_range, c);
+    tg_parallel_for(n, grain, unary_range, c);
 }
 
 int tg_unary(int op, int dtype, int64_t n, const void *x, void *y, double p0, double p1) {
-    if (op < 0 || op >= TG_UNARY_COUNT || !tg_is_dtype(dtype)) return TG_BAD_ARGUMENT;
+    tg_unary_fn forward;
+    tg_unary_grad_fn gradient;
+    int64_t grain;
+    if (!find(op, dtype, &forward, &gradient, &grain)) return TG_BAD_ARGUMENT;
     if (n < 0) return TG_BAD_SIZE;
     if (n == 0) return TG_OK;
     if (!x || !y) return TG_BAD_ARGUMENT;
-    const tg_unary_fn kernel = tg_active->unary[dtype]->forward[op];
-    unary_call call = {.forward = kernel, .s = x, .out = y, .p0 = p0, .p1 = p1};
-    run(&call, op, dtype, n);
+    unary_call call = {.forward = forward, .s = x, .out = y, .p0 = p0, .p1 = p1};
+    run(&call, grain, dtype, n);
     return TG_OK;
 }
 
 int tg_unary_grad(int op, int dtype, int64_t n, const void *gy, const void *s, void *gx, double p0, double p1) {
-    if (op < 0 || op >= TG_UNARY_COUNT || !tg_is_dtype(dtype)) return TG_BAD_ARGUMENT;
+    tg_unary_fn forward;
+    tg_unary_grad_fn gradient;
+    int64_t grain;
+    if (!find(op, dtype, &forward, &gradient, &grain)) return TG_BAD_ARGUMENT;
     if (n < 0) return TG_BAD_SIZE;
     if (n == 0) return TG_OK;
     if (!gy || !s || !gx) return TG_BAD_ARGUMENT;
-    const tg_unary_grad_fn kernel = tg_active->unary[dtype]->gradient[op];
-    unary_call call = {.gradient = kernel, .gy = gy, .s = s, .out = gx, .p0 = p0, .p1 = p1};
-    run(&call, op, dtype, n);
+    unary_call call = {.gradient = gradient, .gy = gy, .s = s, .out = gx, .p0 = p0, .p1 = p1};
+    run(&call, grain, dtype, n);
     return TG_OK;
 }

@@ -43,7 +43,8 @@ enum tg_family {
     TG_ARGREDUCE = 3,
     TG_SOFTMAX = 4,
     TG_RANDOM = 5,
-    TG_ACTIVATION = 6
+    TG_ACTIVATION = 6,
+    TG_MAP = 7 /* elementwise ops of up to four inputs; all of them custom */
 };
 
 /* Dimensions and strides of up to four operands, prepared once and reused (collapsed: adjacent dimensions that every
@@ -107,6 +108,16 @@ int tg_binary(int op, int dtype, int64_t n, const void *a, const void *b, void *
 /* y = condition ? a : b. condition holds bytes 0 or 1; layout: strides of condition, a, b; NULL: all are (n) */
 int tg_where(int dtype, int64_t n, const uint8_t *condition, const void *a, const void *b, void *y,
              const tg_layout *layout);
+
+/* y = op(in[0], ...) with broadcasting, for a custom op of 1 to 4 inputs. layout: strides of the inputs; NULL: all are (n).
+ * params: (4), read during the call. */
+int tg_map(int op, int dtype, int64_t n, const void *const *in, void *y, const tg_layout *layout, const double *params);
+
+/* Adds an elementwise op, whose kernels for each element type are what f32 and f64 point to, in the order of
+ * kernels/unary_types.h, binary_types.h or map_types.h; they must stay where they are. cost: 0 for loads and stores, 1 for more.
+ * inputs: how many, 1 to 4. Returns the op's id, or a status as a negative number. */
+int tg_custom_add(int family, int cost, int inputs, const void *f32, const void *f64);
+const void *tg_services(void); /* the tg_api of tensorgrad_kernel.h, for modules of kernels */
 
 /* ---- moving data ------------------------------------------------------------------------------------------------ */
 

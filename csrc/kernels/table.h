@@ -8,6 +8,7 @@
 #include "../core/core.h"
 #include "unary_table.h"
 #include "binary_table.h"
+#include "map_types.h"
 #include "move_table.h"
 #include "reduce_table.h"
 #include "softmax_table.h"

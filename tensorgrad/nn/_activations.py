@@ -7,7 +7,7 @@ from tensorgrad._tensor import Tensor
 from tensorgrad.errors import ArgumentError
 from tensorgrad.nn import functional
 from tensorgrad.nn._module import Module
-from tensorgrad.ops import elementwise
+from tensorgrad.ops import pointwise
 
 
 class ReLU(Module):
@@ -21,7 +21,7 @@ class ReLU(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """max(x, 0)."""
-        return elementwise.relu(x)
+        return pointwise.relu(x)
 
 
 class LeakyReLU(Module):
@@ -39,7 +39,7 @@ class LeakyReLU(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """X where x > 0, else negative_slope * x."""
-        return elementwise.leaky_relu(x, self.negative_slope)
+        return pointwise.leaky_relu(x, self.negative_slope)
 
     def extra_repr(self) -> str:
         return f"negative_slope={self.negative_slope}"
@@ -60,7 +60,7 @@ class ELU(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """X where x > 0, else alpha * (exp(x) - 1)."""
-        return elementwise.elu(x, self.alpha)
+        return pointwise.elu(x, self.alpha)
 
     def extra_repr(self) -> str:
         return f"alpha={self.alpha}"
@@ -77,7 +77,7 @@ class Tanh(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """tanh(x)."""
-        return elementwise.tanh(x)
+        return pointwise.tanh(x)
 
 
 class Sigmoid(Module):
@@ -91,7 +91,7 @@ class Sigmoid(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """1 / (1 + exp(-x))."""
-        return elementwise.sigmoid(x)
+        return pointwise.sigmoid(x)
 
 
 class GELU(Module):
@@ -131,7 +131,7 @@ class SiLU(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """X * sigmoid(x)."""
-        return elementwise.silu(x)
+        return pointwise.silu(x)
 
 
 class Softplus(Module):

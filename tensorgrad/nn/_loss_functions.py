@@ -13,7 +13,7 @@ from tensorgrad.errors import ArgumentError, DTypeError, ShapeError
 from tensorgrad.ops import losses
 from tensorgrad.ops.arithmetic import maximum
 from tensorgrad.ops.comparisons import clip, where
-from tensorgrad.ops.elementwise import abs, exp, log, softplus, square
+from tensorgrad.ops.pointwise import abs, exp, log, softplus, square
 from tensorgrad.ops.shaping import moveaxis
 from tensorgrad.ops.softmaxes import log_softmax
 

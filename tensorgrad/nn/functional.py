@@ -18,10 +18,10 @@ from tensorgrad.nn._loss_functions import (
     nll_loss,
     smooth_l1_loss,
 )
-from tensorgrad.ops import elementwise, indexing, normalization, shaping, softmaxes
+from tensorgrad.ops import indexing, normalization, pointwise, shaping, softmaxes
 from tensorgrad.ops.comparisons import where
-from tensorgrad.ops.elementwise import elu, leaky_relu, relu, sigmoid, silu, tanh
 from tensorgrad.ops.matrix import linear
+from tensorgrad.ops.pointwise import elu, leaky_relu, relu, sigmoid, silu, tanh
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
@@ -36,12 +36,12 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     tensor([  0., 100.])
     """
     if approximate == "none":
-        return elementwise.gelu(input)
+        return pointwise.gelu(input)
     if approximate != "tanh":
         raise ArgumentError(
             f"gelu: expected approximate to be 'none' or 'tanh', got {approximate!r}"
         )
-    return elementwise.gelu_tanh(input)
+    return pointwise.gelu_tanh(input)
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
@@ -56,11 +56,11 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     tensor([10000.])
     """
     if beta == 1.0:
-        y = elementwise.softplus(input)
+        y = pointwise.softplus(input)
         # beyond 20 the two differ by less than float32 can tell; the kernel does not overflow
         return y if threshold >= 20.0 else where(input > threshold, input, y)
     scaled = input * float(beta)
-    return where(scaled > threshold, input, elementwise.softplus(scaled) / float(beta))
+    return where(scaled > threshold, input, pointwise.softplus(scaled) / float(beta))
 
 
 def softmax(input: Tensor, dim: int = -1) -> Tensor:
@@ -96,7 +96,7 @@ def logsigmoid(input: Tensor) -> Tensor:
     >>> functional.logsigmoid(tensorgrad.tensor([-1e4, 0.0])).tolist()
     [-10000.0, -0.6931471824645996]
     """
-    return -elementwise.softplus(-input)
+    return -pointwise.softplus(-input)
 
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:

@@ -12,7 +12,7 @@ from tensorgrad._tensor import Tensor
 from tensorgrad.autograd import no_grad
 from tensorgrad.errors import ArgumentError, ShapeError
 from tensorgrad.ops.creation import eye
-from tensorgrad.ops.elementwise import erf
+from tensorgrad.ops.pointwise import erf
 from tensorgrad.random import Generator
 
 

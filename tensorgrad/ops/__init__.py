@@ -15,13 +15,13 @@ from tensorgrad.ops import (
     arithmetic,
     comparisons,
     creation,
-    elementwise,
     indexing,
     inplace,
     losses,
     matrix,
     moments,
     normalization,
+    pointwise,
     reductions,
     regions,
     shaping,
@@ -31,21 +31,25 @@ from tensorgrad.ops._elementwise import binary, unary
 from tensorgrad.ops.arithmetic import *
 from tensorgrad.ops.comparisons import *
 from tensorgrad.ops.creation import *
-from tensorgrad.ops.elementwise import *
 from tensorgrad.ops.indexing import *
 from tensorgrad.ops.into import matmul
 from tensorgrad.ops.losses import *
 from tensorgrad.ops.matrix import linear, linear_activated
 from tensorgrad.ops.moments import *
 from tensorgrad.ops.normalization import *
+from tensorgrad.ops.pointwise import *
 from tensorgrad.ops.reductions import *
 from tensorgrad.ops.shaping import *
 from tensorgrad.ops.softmaxes import *
 
 if TYPE_CHECKING:
-    pass
+    from tensorgrad.ops.custom import *
+    from tensorgrad.ops.modules import *
 
-LAZY_MODULES: tuple[str, ...] = ()
+LAZY_MODULES: tuple[str, ...] = ("tensorgrad.ops.custom", "tensorgrad.ops.modules")
+TOOLS = frozenset(
+    ("tensorgrad.ops.custom", "tensorgrad.ops.modules")
+)  # no names of tensorgrad's own
 
 
 def load_all() -> None:
@@ -92,7 +96,7 @@ __all__ = ["binary", "composite", "load_all", "op", "unary"]
 __all__ += arithmetic.__all__
 __all__ += comparisons.__all__
 __all__ += creation.__all__
-__all__ += elementwise.__all__
+__all__ += pointwise.__all__
 __all__ += indexing.__all__
 __all__ += losses.__all__
 __all__ += matrix.__all__
@@ -101,4 +105,3 @@ __all__ += normalization.__all__
 __all__ += reductions.__all__
 __all__ += shaping.__all__
 __all__ += softmaxes.__all__
-__all__ += _lazy.NAMES

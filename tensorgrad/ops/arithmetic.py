@@ -9,7 +9,7 @@ import numpy as np
 from tensorgrad._tensor import Tensor, wrap_array
 from tensorgrad.autograd import Case, composite
 from tensorgrad.dtypes import F64
-from tensorgrad.ops import elementwise as ew
+from tensorgrad.ops import pointwise as ew
 from tensorgrad.ops._elementwise import binary, operands
 from tensorgrad.ops.comparisons import pair_cases as cases
 from tensorgrad.ops.comparisons import where

@@ -13,7 +13,7 @@ from tensorgrad._tensor import Tensor, copy_raw, empty_raw, view, wrap_array
 from tensorgrad.autograd import Case, is_grad_enabled, op
 from tensorgrad.dtypes import DTYPES, F64, promote
 from tensorgrad.errors import ArgumentError, DTypeError, ShapeError
-from tensorgrad.ops import elementwise
+from tensorgrad.ops import pointwise
 from tensorgrad.ops.shaping import expand_dims, matrix_transpose, reshape
 from tensorgrad.shapes import broadcast_shapes, broadcast_strides, checked_size, contiguous_strides
 
@@ -354,7 +354,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, /) -> Tensor:
 
 # the activations whose derivative reads y alone, so that the value before them need not be kept
 FUSIBLE = {
-    name: (ACTIVATION[name], getattr(elementwise, name)) for name in ("relu", "tanh", "sigmoid")
+    name: (ACTIVATION[name], getattr(pointwise, name)) for name in ("relu", "tanh", "sigmoid")
 }
 
 

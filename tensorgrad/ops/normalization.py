@@ -12,8 +12,8 @@ from tensorgrad._tensor import Tensor, copy_raw, empty_raw
 from tensorgrad.autograd import Case, is_grad_enabled, op
 from tensorgrad.dtypes import F64, ITEMSIZES
 from tensorgrad.errors import DTypeError, ShapeError
-from tensorgrad.ops.elementwise import rsqrt, square
 from tensorgrad.ops.moments import var
+from tensorgrad.ops.pointwise import rsqrt, square
 from tensorgrad.ops.reductions import mean, prod_of, sum
 from tensorgrad.shapes import Shape
 

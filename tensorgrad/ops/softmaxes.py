@@ -11,7 +11,7 @@ from tensorgrad._tensor import Tensor, copy_raw, empty_raw
 from tensorgrad.autograd import Case, is_grad_enabled, op
 from tensorgrad.dtypes import F64, float32
 from tensorgrad.errors import ShapeError
-from tensorgrad.ops.elementwise import exp
+from tensorgrad.ops.pointwise import exp
 from tensorgrad.ops.reductions import CASES as REDUCTION_CASES
 from tensorgrad.ops.reductions import expand, prod_of
 from tensorgrad.ops.shaping import swapaxes, transpose

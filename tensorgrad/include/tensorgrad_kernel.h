@@ -1,0 +1,1 @@
+../../csrc/include/tensorgrad_kernel.h
