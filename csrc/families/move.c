@@ -6,7 +6,7 @@
 
 enum {
     MOVE_BYTES = 1 << 17, /* per thread at least */
-    TILE = 64,            /* elements, each way, of a transpose: whole cache lines on both sides, and both in the first cache */
+    TILE = 64, /* elements, each way, of a transpose: whole cache lines on both sides, and both in the first cache */
     /* A transpose of more than this goes through a buffer, whose rows are then written: lines that lie a power of two apart, as
      * those of a tile in dst often do, would push each other out of the caches. */
     BUFFERED_BYTES = 1 << 20,
@@ -133,8 +133,8 @@ static int is_transpose(copy_call *c, int64_t bytes) {
     for (c->tiled = last - 1; c->tiled >= 0; c->tiled--)
         if (c->src_step[c->tiled] == c->itemsize) break;
     if (c->tiled < 0) return 0;
-    c->buffered = bytes >= BUFFERED_BYTES && c->shape[last] >= 2 * TILE;
-    c->streaming = c->buffered && bytes >= TG_STREAM_BYTES;
+    c->buffered = bytes >= BUFFERED_BYTES && c->shape[last] >= TILE;
+    c->streaming = c->buffered && bytes >= TG_STREAM_BYTES && c->shape[last] * c->itemsize >= STREAMED_LINE;
     c->tile_rows = c->buffered ? BUFFER_LINE / c->itemsize : TILE;
     c->tile_columns = c->buffered ? BUFFER_ROW / c->itemsize : TILE;
     c->row_blocks = (c->shape[c->tiled] - 1) / c->tile_rows + 1;
@@ -167,8 +167,8 @@ int tg_copy(int itemsize, const void *src, void *dst, const tg_layout *layout) {
         return TG_OK;
     }
     const int64_t line = call.shape[call.ndim - 1] * itemsize;
-    call.streaming = total >= TG_STREAM_BYTES && line >= STREAMED_LINE &&
-                     call.src_step[call.ndim - 1] == itemsize && call.dst_step[call.ndim - 1] == itemsize;
+    call.streaming = total >= TG_STREAM_BYTES && line >= STREAMED_LINE && call.src_step[call.ndim - 1] == itemsize &&
+                     call.dst_step[call.ndim - 1] == itemsize;
     tg_parallel_for(total / line, grain_of(line), copy_range, &call);
     return TG_OK;
 }
@@ -199,11 +199,12 @@ static void take_range(void *ctx, int64_t begin, int64_t end) {
         char *to = c->dst + line * c->inner;
         if (c->streaming) {
             stream_line(c->inner, from, to);
-        } else switch (c->inner) { /* gathers of single elements: a constant size makes memcpy one move */
-        case 4: memcpy(to, from, 4); break;
-        case 8: memcpy(to, from, 8); break;
-        default: memcpy(to, from, (size_t)c->inner); break;
-        }
+        } else
+            switch (c->inner) { /* gathers of single elements: a constant size makes memcpy one move */
+            case 4: memcpy(to, from, 4); break;
+            case 8: memcpy(to, from, 8); break;
+            default: memcpy(to, from, (size_t)c->inner); break;
+            }
         if (++i == c->count) i = 0, o++;
     }
     if (c->streaming) tg_stream_fence();

@@ -14,9 +14,9 @@
  */
 
 enum {
-    FN(REDUCE_LEAF) = 128,                      /* vectors */
+    FN(REDUCE_LEAF) = 128,                       /* vectors */
     FN(REDUCE_TILE) = (1 << 14) / (TG_BITS / 8), /* elements */
-    FN(REDUCE_NARROW) = 64                      /* elements */
+    FN(REDUCE_NARROW) = 64                       /* elements */
 };
 
 #define TG_REDUCE_MAP(name, map, combine, identity, again) \
@@ -97,9 +97,8 @@ TG_INLINE vec FN(reduce_eight)(int op, int64_t count, int64_t stride, const real
     vec a[8];
 #pragma GCC unroll 8
     for (int k = 0; k < 8; k++) a[k] = FN(reduce_map)(op, v_load_upto(x + k * stride, count));
-    return FN(reduce_pair)(
-        op, FN(reduce_pair)(op, FN(reduce_pair)(op, a[0], a[1]), FN(reduce_pair)(op, a[2], a[3])),
-        FN(reduce_pair)(op, FN(reduce_pair)(op, a[4], a[5]), FN(reduce_pair)(op, a[6], a[7])));
+    return FN(reduce_pair)(op, FN(reduce_pair)(op, FN(reduce_pair)(op, a[0], a[1]), FN(reduce_pair)(op, a[2], a[3])),
+                           FN(reduce_pair)(op, FN(reduce_pair)(op, a[4], a[5]), FN(reduce_pair)(op, a[6], a[7])));
 }
 
 /* As many columns of up to TG_REDUCE_LEAF_ROWS rows. x: (rows, stride) */
@@ -130,7 +129,8 @@ TG_INLINE void FN(reduce_merge)(int op, int64_t n, real *a, const real *b) {
 
 /* As tg_reduce_columns_fn. */
 TG_INLINE void FN(reduce_tiles)(int op, int64_t n, int64_t all, int64_t stride, const real *x, real *y) {
-    real partial[TG_REDUCE_LEVELS * FN(REDUCE_TILE)] __attribute__((aligned(64))); /* a binary counter, as in reduce_row */
+    real partial[TG_REDUCE_LEVELS * FN(REDUCE_TILE)]
+        __attribute__((aligned(64))); /* a binary counter, as in reduce_row */
     for (int64_t from = 0; from < all; from += FN(REDUCE_TILE)) {
         const int64_t width = all - from < FN(REDUCE_TILE) ? all - from : FN(REDUCE_TILE);
         const int64_t padded = (width + LANES - 1) / LANES * LANES;
@@ -216,58 +216,58 @@ TG_INLINE int64_t FN(first_place)(int64_t n, const real *x, real best) {
 enum { FN(ARG_BLOCK) = 1024 }; /* elements */
 
 /* The comparison `beats` serves scalars and vectors alike. */
-#define TG_DEFINE_ARGREDUCE(name, beats, extreme)                                                                  \
-    TG_INLINE real FN(name##_extreme)(int64_t n, const real *xs) {                                                 \
-        return FN(reduce_lanes)(TG_REDUCE_##extreme, FN(reduce_leaf)(TG_REDUCE_##extreme, n, xs))[0];              \
-    }                                                                                                              \
-    TG_INLINE int64_t FN(name##_row)(int64_t n, const real *xs) {                                                  \
-        const int64_t block = FN(ARG_BLOCK);                                                                       \
-        if (n <= block) return FN(first_place)(n, xs, FN(name##_extreme)(n, xs));                                  \
-        real best = FN(name##_extreme)(block, xs);                                                                 \
-        int64_t at = 0;                                                                                            \
-        for (int64_t j = block; j < n && best == best; j += block) {                                               \
-            const real x = FN(name##_extreme)(n - j < block ? n - j : block, xs + j);                              \
-            if ((beats) || x != x) best = x, at = j;                                                               \
-        }                                                                                                          \
-        return at + FN(first_place)(n - at < block ? n - at : block, xs + at, best);                               \
-    }                                                                                                              \
-    static void FN(name##_rows)(int64_t rows, int64_t n, const void *x, int64_t *y) {                              \
-        for (int64_t r = 0; r < rows; r++) y[r] = FN(name##_row)(n, (const real *)x + r * n);                      \
-    }                                                                                                              \
-    /* Rows [j, j + rows) of min(count, LANES) columns. xs: (rows, stride), best, at: (LANES) */                   \
+#define TG_DEFINE_ARGREDUCE(name, beats, extreme)                                                                     \
+    TG_INLINE real FN(name##_extreme)(int64_t n, const real *xs) {                                                    \
+        return FN(reduce_lanes)(TG_REDUCE_##extreme, FN(reduce_leaf)(TG_REDUCE_##extreme, n, xs))[0];                 \
+    }                                                                                                                 \
+    TG_INLINE int64_t FN(name##_row)(int64_t n, const real *xs) {                                                     \
+        const int64_t block = FN(ARG_BLOCK);                                                                          \
+        if (n <= block) return FN(first_place)(n, xs, FN(name##_extreme)(n, xs));                                     \
+        real best = FN(name##_extreme)(block, xs);                                                                    \
+        int64_t at = 0;                                                                                               \
+        for (int64_t j = block; j < n && best == best; j += block) {                                                  \
+            const real x = FN(name##_extreme)(n - j < block ? n - j : block, xs + j);                                 \
+            if ((beats) || x != x) best = x, at = j;                                                                  \
+        }                                                                                                             \
+        return at + FN(first_place)(n - at < block ? n - at : block, xs + at, best);                                  \
+    }                                                                                                                 \
+    static void FN(name##_rows)(int64_t rows, int64_t n, const void *x, int64_t *y) {                                 \
+        for (int64_t r = 0; r < rows; r++) y[r] = FN(name##_row)(n, (const real *)x + r * n);                         \
+    }                                                                                                                 \
+    /* Rows [j, j + rows) of min(count, LANES) columns. xs: (rows, stride), best, at: (LANES) */                      \
     TG_INLINE void FN(name##_some)(int rows, integer j, int64_t count, int64_t stride, const real *xs, real *best_at, \
-                                   integer *at_at) {                                                               \
-        vec best = v_load(best_at), at = v_load((const real *)at_at);                                              \
-        _Pragma("GCC unroll 8") for (int k = 0; k < rows; k++) {                                                   \
-            const vec x = v_load_upto(xs + k * stride, count);                                                     \
-            const ivec take = ((beats) | (x != x)) & (best == best);                                               \
-            best = v_select(take, x, best);                                                                        \
-            at = v_select(take, (vec)((ivec){0} + (j + k)), at);                                                   \
-        }                                                                                                          \
-        v_store(best_at, best);                                                                                    \
-        v_store((real *)at_at, at);                                                                                \
-    }                                                                                                              \
-    static void FN(name##_columns)(int64_t n, int64_t all, int64_t stride, const void *xp, int64_t *y) {           \
-        real best[FN(REDUCE_TILE)] __attribute__((aligned(64)));                                                   \
-        integer at[FN(REDUCE_TILE)] __attribute__((aligned(64)));                                       \
-        for (int64_t from = 0; from < all; from += FN(REDUCE_TILE)) {                                              \
-            const real *xs = (const real *)xp + from;                                                              \
-            const int64_t width = all - from < FN(REDUCE_TILE) ? all - from : FN(REDUCE_TILE);                     \
-            memcpy(best, xs, (size_t)width * sizeof(real));                                                        \
-            memset(at, 0, (size_t)width * sizeof(integer));                                                        \
-            int64_t j = 1;                                                                                         \
-            for (; j + 8 <= n; j += 8) {                                                                           \
-                int64_t i = 0;                                                                                     \
-                for (; i + LANES <= width; i += LANES)                                                             \
-                    FN(name##_some)(8, (integer)j, LANES, stride, xs + j * stride + i, best + i, at + i);          \
-                if (i < width)                                                                                     \
-                    FN(name##_some)(8, (integer)j, width - i, stride, xs + j * stride + i, best + i, at + i);      \
-            }                                                                                                      \
-            for (; j < n; j++)                                                                                     \
-                for (int64_t i = 0; i < width; i += LANES)                                                         \
-                    FN(name##_some)(1, (integer)j, width - i, stride, xs + j * stride + i, best + i, at + i);      \
-            for (int64_t i = 0; i < width; i++) y[from + i] = at[i];                                               \
-        }                                                                                                          \
+                                   integer *at_at) {                                                                  \
+        vec best = v_load(best_at), at = v_load((const real *)at_at);                                                 \
+        _Pragma("GCC unroll 8") for (int k = 0; k < rows; k++) {                                                      \
+            const vec x = v_load_upto(xs + k * stride, count);                                                        \
+            const ivec take = ((beats) | (x != x)) & (best == best);                                                  \
+            best = v_select(take, x, best);                                                                           \
+            at = v_select(take, (vec)((ivec){0} + (j + k)), at);                                                      \
+        }                                                                                                             \
+        v_store(best_at, best);                                                                                       \
+        v_store((real *)at_at, at);                                                                                   \
+    }                                                                                                                 \
+    static void FN(name##_columns)(int64_t n, int64_t all, int64_t stride, const void *xp, int64_t *y) {              \
+        real best[FN(REDUCE_TILE)] __attribute__((aligned(64)));                                                      \
+        integer at[FN(REDUCE_TILE)] __attribute__((aligned(64)));                                                     \
+        for (int64_t from = 0; from < all; from += FN(REDUCE_TILE)) {                                                 \
+            const real *xs = (const real *)xp + from;                                                                 \
+            const int64_t width = all - from < FN(REDUCE_TILE) ? all - from : FN(REDUCE_TILE);                        \
+            memcpy(best, xs, (size_t)width * sizeof(real));                                                           \
+            memset(at, 0, (size_t)width * sizeof(integer));                                                           \
+            int64_t j = 1;                                                                                            \
+            for (; j + 8 <= n; j += 8) {                                                                              \
+                int64_t i = 0;                                                                                        \
+                for (; i + LANES <= width; i += LANES)                                                                \
+                    FN(name##_some)(8, (integer)j, LANES, stride, xs + j * stride + i, best + i, at + i);             \
+                if (i < width)                                                                                        \
+                    FN(name##_some)(8, (integer)j, width - i, stride, xs + j * stride + i, best + i, at + i);         \
+            }                                                                                                         \
+            for (; j < n; j++)                                                                                        \
+                for (int64_t i = 0; i < width; i += LANES)                                                            \
+                    FN(name##_some)(1, (integer)j, width - i, stride, xs + j * stride + i, best + i, at + i);         \
+            for (int64_t i = 0; i < width; i++) y[from + i] = at[i];                                                  \
+        }                                                                                                             \
     }
 
 TG_ARGREDUCE_OPS(TG_DEFINE_ARGREDUCE)
