@@ -42,7 +42,7 @@ static void copy_line(int itemsize, int64_t n, const char *src, int64_t src_step
 /* Past the caches but for the ends of the line, which may share their cache line with others. */
 static void stream_line(int64_t bytes, const char *src, char *dst) {
     int64_t head = (int64_t)(-(uintptr_t)dst % TG_ALIGNMENT);
-    if (head > bytes) head = bytes;
+    if (head > bytes || (uintptr_t)(src + head) % 4 != 0) head = bytes; /* the kernel reads whole words */
     const int64_t words = (bytes - head) / 4, tail = head + 4 * words;
     memcpy(dst, src, (size_t)head);
     tg_active->move[TG_F32]->stream(words, src + head, dst + head);
