@@ -55,7 +55,9 @@ class Limits:
         size = max(512 * self.threads, int(nbytes) // (512 * self.threads) * 512 * self.threads)
         # threads do not pay for little; a pass over little is repeated, so that starting costs nothing
         threads = self.threads if size > 1 << 19 else 1
-        repeats = max(2, (1 << 24) // size)
+        # and one over much is made once and unprepared, as the contenders' are: each finds its array
+        # where the others have pushed it
+        repeats = max(1, (1 << 24) // size)
         streamed = size * (reads + writes) > _PAST_CACHES and kind in (_COPY, _ADD)
         past = (False, True) if streamed else (False,)
         scale = nbytes / size / repeats

@@ -10,9 +10,9 @@
 #include "../kernels/table.h"
 
 enum {
-    TG_CUT_ELEMENTS = 1 << 15, /* of a unit, about: enough to hide its start, few enough to stay in the L2 cache */
-    TG_CUT_LEAST_ROWS = 64,    /* of a block: bounds the partial results to 1/64 of the input */
-    TG_CUT_MOST_WIDTH = 1 << 10,
+    TG_CUT_ELEMENTS = 1 << 15,   /* of a unit, about: enough to hide its start, few enough to stay in the L2 cache */
+    TG_CUT_LEAST_ROWS = 128,     /* of a block: bounds the partial results to 1/128 of the input */
+    TG_CUT_MOST_WIDTH = 1 << 12, /* long pieces of rows: memory is read nearly in order */
     TG_CUT_THREAD_ELEMENTS = 1 << 16 /* a thread's share at least: below this a second one costs more than it brings */
 };
 

@@ -6,7 +6,7 @@
 
 enum {
     MOST_BLOCKS = 16, /* the kernels combine pairwise themselves: blocks are for threads */
-    CHUNK = 512,      /* results that a thread holds before it writes them */
+    CHUNK = 1024,     /* results that a thread holds before it writes them */
     NARROW = 64       /* columns: fewer are read as rows of several rows each */
 };
 

@@ -2,11 +2,17 @@
 #include <string.h>
 
 #include "../kernels/table.h"
+#include "streaming.h"
 
 enum {
     MOVE_BYTES = 1 << 17, /* per thread at least */
-    TILE_ROWS = 64,       /* of a transpose: whole cache lines on both sides, and both in the first cache */
-    TILE_COLUMNS = 64
+    TILE = 64, /* elements, each way, of a transpose: whole cache lines on both sides, and both in the first cache */
+    /* A transpose of more than this goes through a buffer, whose rows are then written: lines that lie a power of two apart, as
+     * those of a tile in dst often do, would push each other out of the caches. */
+    BUFFERED_BYTES = 1 << 20,
+    STREAMED_LINE = 512, /* bytes: in shorter ones the ends, which are written to the caches, are too large a part */
+    BUFFER_ROW = 1024,   /* bytes: of a row of dst */
+    BUFFER_LINE = 128    /* bytes: of a row of src; CPUs fetch lines of 64 in pairs */
 };
 
 static int is_itemsize(int size) { return size == 1 || size == 2 || size == 4 || size == 8 || size == 16; }
@@ -33,6 +39,16 @@ static void copy_line(int itemsize, int64_t n, const char *src, int64_t src_step
     }
 }
 
+/* Past the caches but for the ends of the line, which may share their cache line with others. */
+static void stream_line(int64_t bytes, const char *src, char *dst) {
+    int64_t head = (int64_t)(-(uintptr_t)dst % TG_ALIGNMENT);
+    if (head > bytes || (uintptr_t)(src + head) % 4 != 0) head = bytes; /* the kernel reads whole words */
+    const int64_t words = (bytes - head) / 4, tail = head + 4 * words;
+    memcpy(dst, src, (size_t)head);
+    tg_active->move[TG_F32]->stream(words, src + head, dst + head);
+    memcpy(dst + tail, src + tail, (size_t)(bytes - tail));
+}
+
 typedef struct {
     int itemsize;
     int ndim;
@@ -40,7 +56,8 @@ typedef struct {
     const char *src;
     char *dst;
     int tiled; /* the dimension that is contiguous in src where the last is not: a transpose */
-    int64_t row_blocks, column_blocks;
+    int64_t tile_rows, tile_columns, row_blocks, column_blocks; /* rows: along the tiled dimension */
+    int buffered, streaming;
 } copy_call;
 
 /* Lines [begin, end): the dimensions before the last, counted in row-major order. */
@@ -57,7 +74,10 @@ static void copy_range(void *ctx, int64_t begin, int64_t end) {
         dst += index[d] * c->dst_step[d];
     }
     for (int64_t line = begin; line < end; line++) {
-        copy_line(c->itemsize, c->shape[last], src, c->src_step[last], dst, c->dst_step[last]);
+        if (c->streaming)
+            stream_line(c->shape[last] * c->itemsize, src, dst);
+        else
+            copy_line(c->itemsize, c->shape[last], src, c->src_step[last], dst, c->dst_step[last]);
         for (int d = last - 1; d >= 0; d--) {
             src += c->src_step[d];
             dst += c->dst_step[d];
@@ -67,6 +87,7 @@ static void copy_range(void *ctx, int64_t begin, int64_t end) {
             dst -= c->shape[d] * c->dst_step[d];
         }
     }
+    if (c->streaming) tg_stream_fence();
 }
 
 /* Tiles [begin, end) of a transpose: (the dimensions other than the last and the tiled one, row blocks, column blocks). */
@@ -74,11 +95,12 @@ static void tile_range(void *ctx, int64_t begin, int64_t end) {
     const copy_call *c = ctx;
     const int last = c->ndim - 1, t = c->tiled;
     const tg_move_kernels *kernels = tg_active->move[c->itemsize == 4 ? TG_F32 : TG_F64];
+    char buffer[BUFFER_ROW * BUFFER_LINE / 4] __attribute__((aligned(TG_ALIGNMENT)));
     for (int64_t unit = begin; unit < end; unit++) {
-        const int64_t column = unit % c->column_blocks * TILE_COLUMNS;
-        const int64_t row = unit / c->column_blocks % c->row_blocks * TILE_ROWS;
-        const int64_t columns = c->shape[last] - column < TILE_COLUMNS ? c->shape[last] - column : TILE_COLUMNS;
-        const int64_t rows = c->shape[t] - row < TILE_ROWS ? c->shape[t] - row : TILE_ROWS;
+        const int64_t column = unit % c->column_blocks * c->tile_columns;
+        const int64_t row = unit / c->column_blocks % c->row_blocks * c->tile_rows;
+        const int64_t columns = c->shape[last] - column < c->tile_columns ? c->shape[last] - column : c->tile_columns;
+        const int64_t rows = c->shape[t] - row < c->tile_rows ? c->shape[t] - row : c->tile_rows;
         const char *src = c->src + row * c->src_step[t] + column * c->src_step[last];
         char *dst = c->dst + row * c->dst_step[t] + column * c->dst_step[last];
         for (int64_t d = last - 1, rest = unit / c->column_blocks / c->row_blocks; d >= 0; d--) {
@@ -87,20 +109,36 @@ static void tile_range(void *ctx, int64_t begin, int64_t end) {
             dst += rest % c->shape[d] * c->dst_step[d];
             rest /= c->shape[d];
         }
-        kernels->transpose(columns, rows, src, c->src_step[last] / c->itemsize, dst, c->dst_step[t] / c->itemsize);
+        const int64_t src_step = c->src_step[last] / c->itemsize;
+        if (!c->buffered) {
+            kernels->transpose(columns, rows, src, src_step, dst, c->dst_step[t] / c->itemsize);
+            continue;
+        }
+        kernels->transpose(columns, rows, src, src_step, buffer, c->tile_columns);
+        for (int64_t r = 0; r < rows; r++) {
+            if (c->streaming)
+                stream_line(columns * c->itemsize, buffer + r * BUFFER_ROW, dst + r * c->dst_step[t]);
+            else
+                memcpy(dst + r * c->dst_step[t], buffer + r * BUFFER_ROW, (size_t)(columns * c->itemsize));
+        }
     }
+    if (c->streaming) tg_stream_fence();
 }
 
-/* Whether tiles serve this copy; fills what tile_range needs. */
-static int is_transpose(copy_call *c) {
+/* Whether tiles serve this copy, of `bytes` in all; fills what tile_range needs. */
+static int is_transpose(copy_call *c, int64_t bytes) {
     const int last = c->ndim - 1;
     if ((c->itemsize != 4 && c->itemsize != 8) || c->dst_step[last] != c->itemsize || c->src_step[last] == c->itemsize)
         return 0;
     for (c->tiled = last - 1; c->tiled >= 0; c->tiled--)
         if (c->src_step[c->tiled] == c->itemsize) break;
     if (c->tiled < 0) return 0;
-    c->row_blocks = (c->shape[c->tiled] - 1) / TILE_ROWS + 1;
-    c->column_blocks = (c->shape[last] - 1) / TILE_COLUMNS + 1;
+    c->buffered = bytes >= BUFFERED_BYTES && c->shape[last] >= TILE;
+    c->streaming = c->buffered && bytes >= TG_STREAM_BYTES && c->shape[last] * c->itemsize >= STREAMED_LINE;
+    c->tile_rows = c->buffered ? BUFFER_LINE / c->itemsize : TILE;
+    c->tile_columns = c->buffered ? BUFFER_ROW / c->itemsize : TILE;
+    c->row_blocks = (c->shape[c->tiled] - 1) / c->tile_rows + 1;
+    c->column_blocks = (c->shape[last] - 1) / c->tile_columns + 1;
     return 1;
 }
 
@@ -122,13 +160,15 @@ int tg_copy(int itemsize, const void *src, void *dst, const tg_layout *layout) {
         call.shape[0] = 1;
         call.src_step[0] = call.dst_step[0] = itemsize;
     }
-    if (is_transpose(&call)) {
+    if (is_transpose(&call, total)) {
         const int64_t lines = call.shape[call.tiled] * call.shape[call.ndim - 1] * itemsize;
         const int64_t tiles = call.row_blocks * call.column_blocks;
         tg_parallel_for(total / lines * tiles, grain_of(lines / tiles), tile_range, &call);
         return TG_OK;
     }
     const int64_t line = call.shape[call.ndim - 1] * itemsize;
+    call.streaming = total >= TG_STREAM_BYTES && line >= STREAMED_LINE && call.src_step[call.ndim - 1] == itemsize &&
+                     call.dst_step[call.ndim - 1] == itemsize;
     tg_parallel_for(total / line, grain_of(line), copy_range, &call);
     return TG_OK;
 }
@@ -140,6 +180,7 @@ typedef struct {
     char *dst;
     const tg_move_kernels *kernels;
     int64_t itemsize;
+    int streaming;
 } take_call;
 
 static int index_in_range(int64_t count, const int64_t *index, int64_t length) {
@@ -156,13 +197,17 @@ static void take_range(void *ctx, int64_t begin, int64_t end) {
         const int64_t at = c->index[i] + (c->index[i] < 0 ? c->length : 0);
         const char *from = c->src + (o * c->length + at) * c->inner;
         char *to = c->dst + line * c->inner;
-        switch (c->inner) { /* gathers of single elements: a constant size makes memcpy one move */
-        case 4: memcpy(to, from, 4); break;
-        case 8: memcpy(to, from, 8); break;
-        default: memcpy(to, from, (size_t)c->inner); break;
-        }
+        if (c->streaming) {
+            stream_line(c->inner, from, to);
+        } else
+            switch (c->inner) { /* gathers of single elements: a constant size makes memcpy one move */
+            case 4: memcpy(to, from, 4); break;
+            case 8: memcpy(to, from, 8); break;
+            default: memcpy(to, from, (size_t)c->inner); break;
+            }
         if (++i == c->count) i = 0, o++;
     }
+    if (c->streaming) tg_stream_fence();
 }
 
 /* What take and take_grad check of their sizes; *bytes is that of the smaller side's lines: inner * itemsize. */
@@ -176,7 +221,7 @@ static int check_take(int64_t itemsize, int64_t outer, int64_t length, int64_t i
 
 int tg_take(int itemsize, int64_t outer, int64_t length, int64_t inner, int64_t count, const int64_t *index,
             const void *src, void *dst) {
-    take_call call = {length, inner, count, index, src, dst, NULL, itemsize};
+    take_call call = {length, inner, count, index, src, dst, NULL, itemsize, 0};
     if (!is_itemsize(itemsize)) return TG_BAD_ARGUMENT;
     const int status = check_take(itemsize, outer, length, inner, count, &call.inner);
     if (status != TG_OK || count == 0) return status;
@@ -186,6 +231,7 @@ int tg_take(int itemsize, int64_t outer, int64_t length, int64_t inner, int64_t 
     if (!src || !dst) return TG_BAD_ARGUMENT;
     int64_t lines;
     if (tg_mul_overflows(outer, count, &lines)) return TG_BAD_SIZE;
+    call.streaming = call.inner >= STREAMED_LINE && lines * call.inner >= TG_STREAM_BYTES;
     tg_parallel_for(lines, grain_of(call.inner), take_range, &call);
     return TG_OK;
 }
@@ -217,7 +263,7 @@ int tg_take_grad(int dtype, int64_t outer, int64_t length, int64_t inner, int64_
     if (tg_mul_overflows(outer, inner, &columns)) return TG_BAD_SIZE;
     if (columns == 0) return TG_OK;
     if (!gy || !gx) return TG_BAD_ARGUMENT;
-    take_call call = {length, inner, count, index, gy, gx, tg_active->move[dtype], itemsize};
+    take_call call = {length, inner, count, index, gy, gx, tg_active->move[dtype], itemsize, 0};
     /* pieces of 16 columns at least, so that threads share no cache line */
     const int64_t grain = grain_of(itemsize * count);
     tg_parallel_for(columns, grain < 16 ? 16 : grain, take_grad_range, &call);

@@ -9,7 +9,8 @@
  * - Leaves are combined in pairs, pairs of pairs, and so on (Chan, Golub, LeVeque 1979), as in reduce.h; those of rows in double.
  */
 
-enum { FN(MOMENTS_LEAF) = (1 << 14) / (TG_BITS / 8), FN(MOMENTS_TILE) = 256 }; /* elements */
+enum { FN(MOMENTS_LEAF) = (1 << 14) / (TG_BITS / 8), FN(MOMENTS_TILE) = (1 << 12) / (TG_BITS / 8) }; /* elements */
+enum { FN(MOMENTS_LEVELS) = TG_REDUCE_LEVELS + 2 }; /* its leaves are of a quarter as many rows as reduce.h's */
 
 /* At most a leaf. x: (n), n >= 1 */
 TG_INLINE tg_moments FN(moments_leaf)(int64_t n, const real *x, real origin) {
@@ -99,9 +100,9 @@ TG_INLINE void FN(moments_tile_merge)(int64_t width, double na, real *mean_a, re
 
 static void FN(moments_columns)(int64_t n, int64_t width, int64_t stride, const void *xp, const void *originp,
                                 double *mean, double *squares) {
-    real means[TG_REDUCE_LEVELS][FN(MOMENTS_TILE)] __attribute__((aligned(64)));
-    real around[TG_REDUCE_LEVELS][FN(MOMENTS_TILE)] __attribute__((aligned(64)));
-    double counts[TG_REDUCE_LEVELS]; /* rows in each level of the binary counter */
+    real means[FN(MOMENTS_LEVELS)][FN(MOMENTS_TILE)] __attribute__((aligned(64)));
+    real around[FN(MOMENTS_LEVELS)][FN(MOMENTS_TILE)] __attribute__((aligned(64)));
+    double counts[FN(MOMENTS_LEVELS)]; /* rows in each level of the binary counter */
     for (int64_t from = 0; from < width; from += FN(MOMENTS_TILE)) {
         const int64_t some = width - from < FN(MOMENTS_TILE) ? width - from : FN(MOMENTS_TILE);
         const real *x = (const real *)xp + from, *origin = (const real *)originp + from;

@@ -12,7 +12,7 @@ static void FN(transpose)(int64_t rows, int64_t cols, const void *srcp, int64_t 
             for (int64_t k = 0; k < LANES; k++) {
                 const integer *line = src + (r + k) * src_stride + c;
                 t[k] = v_load((const real *)line);
-                __builtin_prefetch(line + LANES * src_stride); /* the square below: no CPU foresees such steps */
+                __builtin_prefetch(line + LANES * src_stride, 0, 2); /* the square below: no CPU foresees such steps */
             }
             v_transpose(t);
             for (int64_t k = 0; k < LANES; k++) v_store((real *)dst + (c + k) * dst_stride + r, t[k]);

@@ -32,14 +32,18 @@ enum { TG_REDUCE_OPS(TG_REDUCE_ID) TG_REDUCE_COUNT };
 #define TG_ARGREDUCE_ID(name, ...) TG_ARGREDUCE_##name,
 enum { TG_ARGREDUCE_OPS(TG_ARGREDUCE_ID) TG_ARGREDUCE_COUNT };
 
-/* The columns kernels keep one partial result for each power of two of 8 rows. */
-enum { TG_REDUCE_LEVELS = 16, TG_REDUCE_MOST_ROWS = 8 << (TG_REDUCE_LEVELS - 2) };
+/* The columns kernels keep one partial result for each power of two of LEAF_ROWS rows. */
+enum {
+    TG_REDUCE_LEVELS = 12,
+    TG_REDUCE_LEAF_ROWS = 32,
+    TG_REDUCE_MOST_ROWS = TG_REDUCE_LEAF_ROWS << (TG_REDUCE_LEVELS - 2)
+};
 
 /* y[r] = op over j of x[r, j]. x: (rows, n), y: (rows) */
 typedef void (*tg_reduce_rows_fn)(int64_t rows, int64_t n, const void *x, void *y);
 /* y[i] = op over j of x[j * stride + i], i < width. x: (n, stride), n <= TG_REDUCE_MOST_ROWS, y: (width) */
 typedef void (*tg_reduce_columns_fn)(int64_t n, int64_t width, int64_t stride, const void *x, void *y);
-/* The same for positions; n >= 1. */
+/* The same for positions; n >= 1, of columns n <= TG_REDUCE_MOST_ROWS. */
 typedef void (*tg_argreduce_rows_fn)(int64_t rows, int64_t n, const void *x, int64_t *y);
 typedef void (*tg_argreduce_columns_fn)(int64_t n, int64_t width, int64_t stride, const void *x, int64_t *y);
 

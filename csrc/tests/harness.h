@@ -19,6 +19,7 @@
     TEST(gemm)      \
     TEST(reduce)    \
     TEST(moments)   \
+    TEST(move)      \
     TEST(softmax)   \
     TEST(norm)      \
     TEST(optimizer)
