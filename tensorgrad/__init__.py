@@ -12,7 +12,13 @@ from tensorgrad._native import (
     set_num_threads,
 )
 from tensorgrad._tensor import Tensor
-from tensorgrad.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from tensorgrad.autograd import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 from tensorgrad.dtypes import (
     bool_,
     complex64,
@@ -61,6 +67,7 @@ __all__ = [
     "float64",
     "get_include",
     "get_num_threads",
+    "inference_mode",
     "int8",
     "int16",
     "int32",

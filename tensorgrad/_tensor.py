@@ -22,7 +22,7 @@ from tensorgrad._native import (
     lib,
     offset_pointer,
 )
-from tensorgrad.autograd import _functional, _tape
+from tensorgrad.autograd import _functional, _hooks, _tape
 from tensorgrad.autograd._modes import mode
 from tensorgrad.autograd._recorded import set_converter
 from tensorgrad.autograd._tape import Leaf, Node
@@ -140,14 +140,17 @@ class Tensor:
 
     @property
     def grad(self) -> Tensor | None:
-        """The gradient that `backward` has collected here, or None."""
+        """The gradient that `backward` has collected here, or None: always None on a tensor that was
+        computed, unless `retain_grad` was called on it."""
         node = self._node
-        return node.grad if node.__class__ is Leaf else None
+        if node.__class__ is Node:
+            return _hooks.retained(node)
+        return None if node is None else node.grad  # type: ignore[union-attr]
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
         node = self._node
-        if node.__class__ is not Leaf:
+        if node is None or node.__class__ is Node:
             raise GradientError("grad: only a leaf that requires grad has a gradient to set")
         if value is not None and (
             not isinstance(value, Tensor)
@@ -159,7 +162,12 @@ class Tensor:
                 else type(value).__name__
             )
             raise ShapeError(f"grad: expected a Tensor of {self.dtype} {self.shape}, got {got}")
-        node.grad = value
+        node.grad = value  # type: ignore[union-attr]
+
+    register_hook = _hooks.register_hook
+    register_post_accumulate_grad_hook = _hooks.register_post_accumulate_grad_hook
+    retain_grad = _hooks.retain_grad
+    retains_grad = property(_hooks.retains_grad)
 
     def backward(
         self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False
@@ -352,7 +360,7 @@ class Tensor:
         """Takes note of a write in place, of values that are on the tape if `recorded`. Raises
         InplaceError where it would make a gradient wrong unnoticed."""
         if mode.enabled and (recorded or self._node is not None):
-            if self._node.__class__ is Leaf:
+            if isinstance(self._node, Leaf):
                 raise InplaceError(
                     f"{where}: a leaf that requires grad cannot be written in place while "
                     "operations are recorded; write "
@@ -364,7 +372,7 @@ class Tensor:
                     f"place would not be differentiated: use the out-of-place operation"
                 )
         self._storage.written = clock()
-        self._storage.writer = where
+        self._storage.writer = where if _tape.writer_of is None else _tape.writer_of(where)
 
 
 _new = Tensor.__new__

@@ -4,7 +4,9 @@ what was expected, what came, and what to do."""
 from __future__ import annotations
 
 __all__ = [
+    "AnomalyError",
     "ArgumentError",
+    "CheckpointError",
     "DTypeError",
     "DataError",
     "GradientError",
@@ -43,6 +45,14 @@ class GradientError(TensorgradError, RuntimeError):
 
 class InplaceError(TensorgradError, RuntimeError):
     """A write in place that would make, or has made, a gradient wrong."""
+
+
+class AnomalyError(TensorgradError, ArithmeticError):
+    """The first NaN or infinity, found by autograd.detect_anomaly."""
+
+
+class CheckpointError(TensorgradError, RuntimeError):
+    """A checkpointed function did something else when it was run again."""
 
 
 class OutOfMemoryError(TensorgradError, MemoryError):
