@@ -17,11 +17,18 @@ class _Mode(threading.local):
     enabled = True
     inference = False  # whether inside inference_mode, where nothing switches recording on
 
+    def __init__(self) -> None:
+        # (path, module) of those that are being called, while sites are traced
+        self.modules: list[tuple[str, Any]] = []
+
 
 mode = _Mode()
 
 # streams of random numbers, with get_state and set_state, that a recomputation sets back
 random_streams: list[Any] = []
+
+# told when sites begin to be traced (True), and end (False)
+tracers: list[Callable[[bool], None]] = []
 
 
 def is_grad_enabled() -> bool:
