@@ -16,6 +16,7 @@ __all__ = [
     "ShapeError",
     "StateDictError",
     "TensorgradError",
+    "TransformError",
 ]
 
 
@@ -61,6 +62,10 @@ class OutOfMemoryError(TensorgradError, MemoryError):
 
 class DataError(TensorgradError, ValueError):
     """A data file is missing, truncated, corrupt or not in the format it should be in."""
+
+
+class TransformError(TensorgradError, RuntimeError):
+    """What cannot be done inside a transformation of tensorgrad.func, or to its arguments."""
 
 
 class StateDictError(TensorgradError, KeyError):

@@ -142,8 +142,8 @@ def test_both_lines_of_a_write():
     x = leaf(1.0, 2.0)
     with detect_anomaly():
         h = x * 1
-        saved = here(1)
         y = h.exp()
+        saved = here(1)
         z = (y * y).sum()
         with tensorgrad.no_grad():
             written = here(1)
