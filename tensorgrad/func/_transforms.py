@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
+from weakref import WeakSet
 
 from tensorgrad._tensor import Tensor, as_tensor
+from tensorgrad._native import clock
 from tensorgrad.autograd import enable_grad
 from tensorgrad.autograd._modes import mode
 from tensorgrad.autograd._tape import Leaf, Node, backward, record
@@ -30,13 +32,17 @@ def _identity(gy: Any, node: Any) -> list[Any]:
 _identity.__name__ = "input"
 
 
+_hidden: WeakSet[Leaf] = WeakSet()  # the leaves that transformations made
+
+
 def _place(t: Tensor, recorded: bool) -> Tensor:
     """The same memory at a place of its own on the tape: behind t's if that is recorded."""
     x = t.detach()
     if recorded and t._node is not None:
         record(x, _identity, (t._node,), None)
     else:
-        x._node = Leaf()
+        x._node = leaf = Leaf()
+        _hidden.add(leaf)
     return x
 
 
@@ -59,6 +65,7 @@ class _Run:
         self.where = where
         self.of = len(levels.sizes)
         self.recorded = mode.enabled
+        start = clock()
         with enable_grad():
             self.xs = [
                 _place(lowered(_float(leaf, where), self.of), self.recorded)
@@ -82,7 +89,7 @@ class _Run:
                     )
             self.ys = [lowered(leaf, self.of) for leaf in leaves_of(results)]
         # whether results can be differentiated by anything besides the inputs' own places
-        self.outside = self.recorded and _reaches(self.ys, self.xs)
+        self.outside = self.recorded and _reaches(self.ys, self.xs, start)
         self.results = built(results, [self._outward(y) for y in self.ys])
         if has_aux:
             self.aux = built(self.aux, [self._off(leaf) for leaf in leaves_of(self.aux)])
@@ -173,8 +180,9 @@ def _matched(leaf: Any, t: Any, run: _Run) -> Any:
     return lowered(leaf, run.of)
 
 
-def _reaches(ys: Sequence[Any], xs: Sequence[Any]) -> bool:
-    """Whether a graph leads to leaves other than xs, or beyond them."""
+def _reaches(ys: Sequence[Any], xs: Sequence[Any], start: int) -> bool:
+    """Whether a graph leads to leaves other than xs, or beyond them. Leaves that transformations made
+    after `start` do not count: these have ended."""
     own = {x._node for x in xs}
     seen = set(own)
     todo = [y._node for y in ys if y._node is not None]
@@ -188,7 +196,9 @@ def _reaches(ys: Sequence[Any], xs: Sequence[Any]) -> bool:
             continue
         seen.add(node)
         if node.__class__ is not Node:
-            return True
+            if node.seq < start or node not in _hidden:
+                return True
+            continue
         todo += [edge for edge in node.edges if edge is not None]
     return False
 

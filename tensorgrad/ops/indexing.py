@@ -316,8 +316,9 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     if _is_basic(basic):
         return window(x, key)
     places = [i for i, k in enumerate(basic) if isinstance(k, Tensor)]
-    if (found := traced(basic[i] for i in places)) is not None:
-        tensors = tuple(basic[i] for i in places)
+    tensors = tuple(basic[i] for i in places)
+    if traced(tensors) is not None:
+        found: Any = traced((x, *tensors))
         return found.apply(_index, (x, *tensors), {"key": basic, "places": places})  # type: ignore[no-any-return]
     key = _numpy_key(key)
     if isinstance(key, np.ndarray) and key.dtype.kind in "iu" and x._shape:
