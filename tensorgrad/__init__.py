@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from tensorgrad import autograd, data, errors, nn, ops, optim
 from tensorgrad._config import __version__, get_include, show_config
 from tensorgrad._native import (
@@ -48,6 +51,18 @@ from tensorgrad.random import (
     uniform,
 )
 
+if TYPE_CHECKING:
+    from tensorgrad import func, viz
+
+_LATER = ("func", "viz")  # modules loaded when first asked for
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(f"{__name__}.{name}")
+
+
 __all__ = [
     *errors.__all__,
     *ops.__all__,
@@ -65,6 +80,7 @@ __all__ = [
     "errors",
     "float32",
     "float64",
+    "func",
     "get_include",
     "get_num_threads",
     "inference_mode",
@@ -93,4 +109,5 @@ __all__ = [
     "uint32",
     "uint64",
     "uniform",
+    "viz",
 ]

@@ -164,11 +164,6 @@ class Tensor:
             raise ShapeError(f"grad: expected a Tensor of {self.dtype} {self.shape}, got {got}")
         node.grad = value  # type: ignore[union-attr]
 
-    register_hook = _hooks.register_hook
-    register_post_accumulate_grad_hook = _hooks.register_post_accumulate_grad_hook
-    retain_grad = _hooks.retain_grad
-    retains_grad = property(_hooks.retains_grad)
-
     def backward(
         self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False
     ) -> None:
@@ -574,3 +569,6 @@ def _unpickle(kind: type[Tensor], array: np.ndarray[Any, Any], requires_grad: bo
 
 
 set_converter(as_tensor)
+for _hook in (_hooks.register_hook, _hooks.register_post_accumulate_grad_hook, _hooks.retain_grad):
+    setattr(Tensor, _hook.__name__, _hook)
+Tensor.retains_grad = property(_hooks.retains_grad)

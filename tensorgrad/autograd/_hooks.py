@@ -12,6 +12,12 @@ from tensorgrad.autograd._tape import HookedLeaf, Leaf, Node, hooks
 from tensorgrad.errors import ArgumentError, DTypeError, GradientError, ShapeError
 
 
+class Registered(dict):  # type: ignore[type-arg]
+    """Hooks by the id of their handle, in order. A handle does not keep them alive."""
+
+    __slots__ = ("__weakref__",)
+
+
 class RemovableHandle:
     """What registering a hook returns: `remove()` takes the hook away, and so does leaving a `with`
     block that was entered with the handle.
@@ -26,10 +32,10 @@ class RemovableHandle:
 
     _next = 0
 
-    def __init__(self, registered: dict[int, Any], hook: Any, first: bool = False) -> None:
+    def __init__(self, registered: Registered, hook: Any, first: bool = False) -> None:
         RemovableHandle._next += 1
         self.id = RemovableHandle._next
-        self._registered = ref(registered) if isinstance(registered, Registered) else registered
+        self._registered = ref(registered)
         others = dict(registered) if first else {}
         if first:
             registered.clear()
@@ -38,9 +44,7 @@ class RemovableHandle:
 
     def remove(self) -> None:
         """Takes the hook away; does nothing if it is gone."""
-        registered = self._registered
-        if isinstance(registered, ref):
-            registered = registered()
+        registered = self._registered()
         if registered is not None:
             registered.pop(self.id, None)
 
@@ -49,12 +53,6 @@ class RemovableHandle:
 
     def __exit__(self, *_: object) -> None:
         self.remove()
-
-
-class Registered(dict):  # type: ignore[type-arg]
-    """Hooks by the id of their handle, in order. A handle does not keep them alive."""
-
-    __slots__ = ("__weakref__",)
 
 
 class Entry:
@@ -69,7 +67,7 @@ class Entry:
         self.node = ref(node, lambda _: hooks.pop(key, None))
         hooks[key] = self
         if node.__class__ is Leaf:
-            node.__class__ = HookedLeaf  # type: ignore[assignment]
+            node.__class__ = HookedLeaf
 
     def received(self, node: Any, gy: Any, accumulates: bool) -> Any:
         """The gradient that goes on, after the hooks. accumulates: whether this backward adds to

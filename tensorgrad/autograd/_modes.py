@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import wraps
 from types import TracebackType, coroutine
 from typing import Any, TypeVar
@@ -41,7 +41,7 @@ def is_grad_enabled() -> bool:
     return mode.enabled
 
 
-def _resumed(inner: Any, switch: Callable[[], Any]) -> Any:
+def _resumed(inner: Any, switch: Callable[[], Any]) -> Generator[Any, Any, Any]:
     """A generator that runs `inner`, a generator or coroutine, with the mode held at each step and
     set back between them."""
     value: Any = None
@@ -59,7 +59,7 @@ def _resumed(inner: Any, switch: Callable[[], Any]) -> Any:
             with switch():
                 inner.close()
             raise
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  (it is the generator's business)
             value, step = error, inner.throw
 
 
@@ -88,7 +88,7 @@ def _held(function: Any, switch: Callable[[], Any]) -> Any:
 
         return generator
     if flags & _COROUTINE:
-        resumed = coroutine(_resumed)
+        resumed: Any = coroutine(_resumed)
 
         @wraps(function)
         async def asynchronous(*args: Any, **kwargs: Any) -> Any:
@@ -127,7 +127,7 @@ class set_grad_enabled:
 
     def __call__(self, function: F) -> F:
         mode.enabled = self._before
-        return _held(function, enable_grad if self._enabled else no_grad)  # type: ignore[no-any-return]
+        return _held(function, enable_grad if self._enabled else no_grad)
 
 
 class _Switch:
@@ -156,7 +156,7 @@ class _Switch:
         mode.enabled = self._before.pop()
 
     def __call__(self, function: F) -> F:
-        return _held(function, type(self))  # type: ignore[no-any-return]
+        return _held(function, type(self))
 
 
 class no_grad(_Switch):
@@ -219,4 +219,4 @@ class inference_mode:
         mode.enabled, mode.inference = self._before.pop()
 
     def __call__(self, function: F) -> F:
-        return _held(function, inference_mode) if self._on else function  # type: ignore[no-any-return]
+        return _held(function, inference_mode) if self._on else function

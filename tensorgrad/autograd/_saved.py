@@ -173,9 +173,7 @@ class saved_tensors_hooks(Packing):
     tensor([2., 4.])
     """
 
-    def __init__(
-        self, pack_hook: Callable[[Any], Any], unpack_hook: Callable[[Any], Any]
-    ) -> None:
+    def __init__(self, pack_hook: Callable[[Any], Any], unpack_hook: Callable[[Any], Any]) -> None:
         if not callable(pack_hook) or not callable(unpack_hook):
             raise ArgumentError("saved_tensors_hooks: expected two functions")
         self.pack_hook, self.unpack_hook = pack_hook, unpack_hook

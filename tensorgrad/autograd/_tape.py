@@ -129,7 +129,7 @@ def record(output: Any, rule: Rule, edges: tuple[Node | Leaf | None, ...], saved
 
 # What is known of where in the user's code a node was recorded, and a write in place was done;
 # detect_anomaly (and viz.trace) fill these in.
-site_of: Callable[[Any], str] = lambda node: ""
+site_of: Callable[[Any], str] = lambda node: ""  # noqa: E731
 writer_of: Callable[[str], str] | None = None  # makes of a writer's name one that knows its line
 
 

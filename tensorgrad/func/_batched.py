@@ -81,9 +81,13 @@ class Batched(Tensor, Traced):
         return False
 
     @property
-    def grad(self) -> None:
+    def grad(self) -> Tensor | None:
         """None: see func.grad."""
         return None
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        _refused("grad")(self)
 
     def detach(self) -> Batched:
         """The same memory, off the tape."""
@@ -109,9 +113,12 @@ class Batched(Tensor, Traced):
     def __setitem__(self, key: Any, value: Any) -> None:
         basic = key if isinstance(key, tuple) else (key,)
         if any(isinstance(k, Tensor) for k in basic):
-            raise TransformError("setitem: inside vmap an index of Tensors can be read, not written")
-        target = Batched(self.value[(slice(None), *basic)], self.level)
-        self.value[(slice(None), *basic)] = target._aligned(value, "setitem")
+            raise TransformError(
+                "setitem: inside vmap an index of Tensors can be read, not written"
+            )
+        full = (slice(None), *basic)
+        target = Batched(self.value[full], self.level)
+        self.value[full] = target._aligned(value, "setitem")
 
     def __repr__(self) -> str:
         return f"Batched(level={self.level}, value={self.value!r})"

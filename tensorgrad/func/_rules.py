@@ -62,7 +62,7 @@ class Call:
         """Input i with a batch axis, repeated along it if it is the same for all elements."""
         x = self.values[i]
         if self.batched[i]:
-            return x  # type: ignore[no-any-return]
+            return x
         return broadcast_to(x, (self.size, *x.shape))
 
     def run(self, *values: Any, **params: Any) -> Any:
@@ -229,9 +229,7 @@ def repeated(c: Call) -> Any:
     x, missing = c.values[0], len(target) - c.ndim(0)
     if missing < 0:
         return None
-    return broadcast_to(
-        reshape(x, (c.size, *(1,) * missing, *c.shape(0))), (c.size, *target)
-    )
+    return broadcast_to(reshape(x, (c.size, *(1,) * missing, *c.shape(0))), (c.size, *target))
 
 
 # ---- indices -------------------------------------------------------------------------------------
@@ -428,9 +426,7 @@ RULES: dict[str, Callable[[Call], Any]] = {
         ("sum", "mean", "max", "min", "prod", "norm", "var", "logsumexp", "all", "any"), reduction
     ),
     **dict.fromkeys(("argmax", "argmin"), position),
-    **dict.fromkeys(
-        ("softmax", "softmax_gradient", "log_softmax", "log_softmax_gradient"), along
-    ),
+    **dict.fromkeys(("softmax", "softmax_gradient", "log_softmax", "log_softmax_gradient"), along),
     "same": same,
     "concat": join,
     "reshape": reshaped,

@@ -11,8 +11,8 @@ from functools import wraps
 from typing import Any
 from weakref import WeakSet
 
-from tensorgrad._tensor import Tensor, as_tensor
 from tensorgrad._native import clock
+from tensorgrad._tensor import Tensor, as_tensor
 from tensorgrad.autograd import enable_grad
 from tensorgrad.autograd._modes import mode
 from tensorgrad.autograd._tape import Leaf, Node, backward, record
@@ -104,15 +104,15 @@ class _Run:
     def pull(self, gys: Sequence[Any], create: bool = False, retain: bool = True) -> list[Any]:
         """The gradients by xs, None where there is none."""
         found = [
-            (y._node, gy)
-            for y, gy in zip(self.ys, gys)
-            if y._node is not None and gy is not None
+            (y._node, gy) for y, gy in zip(self.ys, gys) if y._node is not None and gy is not None
         ]
         if not found:
             return [None] * len(self.xs)
+        nodes: Any
         nodes, gradients = zip(*found)
         create = create or traced(gradients) is not None or (self.outside and mode.enabled)
-        return backward(nodes, gradients, retain or create, create, [x._node for x in self.xs])
+        places: Any = [x._node for x in self.xs]
+        return backward(nodes, gradients, retain or create, create, places)
 
     def returned(self, gradients: Sequence[Any], on_tape: bool = False) -> Any:
         """Gradients by xs, as the inputs were given."""
@@ -148,18 +148,14 @@ class _Run:
             with enable_grad():
                 self.us = [_place(zeros_like(y), False) for y in self.ys]
                 self.gs = self.pull(self.us, create=True)
-        found = [
-            (g._node, v)
-            for g, v in zip(self.gs, vs)
-            if g is not None and g._node is not None
-        ]
+        found = [(g._node, v) for g, v in zip(self.gs, vs) if g is not None and g._node is not None]
         if not found:
             return [zeros_like(y) for y in self.ys]
         nodes, directions = zip(*found)
         create = traced(directions) is not None or (
             mode.enabled and (self.outside or any(v.requires_grad for v in vs))
         )
-        places = [u._node for u in self.us]
+        places: Any = [u._node for u in self.us]
         results = backward(nodes, directions, True, create, places)
         return [zeros_like(y) if r is None else r for y, r in zip(self.ys, results)]
 

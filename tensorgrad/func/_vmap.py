@@ -125,9 +125,7 @@ def vmap(
             for leaf, axis in zip(leaves_of((args, kwargs)), axes)
         ]
         size = _size(leaves, axes)
-        leaves = [
-            leaf if not axis else moveaxis(leaf, axis, 0) for leaf, axis in zip(leaves, axes)
-        ]
+        leaves = [leaf if not axis else moveaxis(leaf, axis, 0) for leaf, axis in zip(leaves, axes)]
         step = size if chunk_size is None else chunk_size
         if size and step < 1:
             raise ArgumentError(f"vmap: expected a chunk_size of at least 1, got {chunk_size}")

@@ -45,14 +45,14 @@ def _forget_steps() -> None:
         object.__setattr__(sequential, "_steps", None)
 
 
-def _install(kind: type) -> None:
+def _install(kind: Any) -> None:
     """Gives a class a `__call__` that tells of calls."""
     if kind in _installed:
         return
     before = kind.__dict__.get("__call__")
-    call = before or kind.__call__  # type: ignore[operator]
+    call = before or kind.__call__
 
-    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def told(self: Any, *args: Any, **kwargs: Any) -> Any:
         if type(self) is not kind:  # super().__call__()
             return call(self, *args, **kwargs)
         if not _tracing:
@@ -64,10 +64,11 @@ def _install(kind: type) -> None:
             mode.modules.pop()
 
     _installed[kind] = before
-    kind.__call__ = __call__  # type: ignore[operator]
+    kind.__call__ = told
 
 
 def _subclasses(kind: type) -> Iterator[type]:
+    sub: type
     for sub in kind.__subclasses__():
         yield sub
         yield from _subclasses(sub)
@@ -77,6 +78,7 @@ def trace_calls(base: type, on: bool) -> None:
     """Keeps, while it is on, the path of the modules that are being called in `mode.modules`."""
     global _tracing
     _tracing = on
+    kind: Any
     if on:
         for kind in set(_subclasses(base)):
             _install(kind)
@@ -84,9 +86,9 @@ def trace_calls(base: type, on: bool) -> None:
         for kind in set(_installed) - set(_hooked):
             before = _installed.pop(kind)
             if before is None:
-                del kind.__call__  # type: ignore[operator]
+                del kind.__call__
             else:
-                kind.__call__ = before  # type: ignore[operator]
+                kind.__call__ = before
     _forget_steps()
 
 
@@ -147,9 +149,7 @@ def _with_hooks(module: Any, call: Any, args: Any, kwargs: Any) -> Any:
         args, kwargs = backward.entered((args, kwargs))
     result = call(module, *args, **kwargs)
     for hook, with_kwargs in tuple(hooks.after.values()):
-        changed = (
-            hook(module, args, kwargs, result) if with_kwargs else hook(module, args, result)
-        )
+        changed = hook(module, args, kwargs, result) if with_kwargs else hook(module, args, result)
         if changed is not None:
             result = changed
     return result if backward is None else backward.left(result)

@@ -33,7 +33,7 @@ def pair_cases(**params: Any) -> tuple[Case, ...]:
 def _comparison(name: str, ufunc: np.ufunc, symbol: str, method: tuple[str, ...]) -> Any:
     def compare(a: Tensor | float, b: Tensor | float, /) -> Tensor:
         if isinstance(a, Traced) or isinstance(b, Traced):
-            return traced((a, b)).apply(compare, (a, b), {})  # type: ignore[union-attr, no-any-return]
+            return traced((a, b)).apply(compare, (a, b), {})
         try:
             a, b = operands(a, b, name)
         except DTypeError:
@@ -162,7 +162,7 @@ def _limit(value: Any, x: Tensor) -> Tensor:
 def _logical(name: str, ufunc: np.ufunc, symbol: str, methods: tuple[str, ...]) -> Any:
     def combine(a: Tensor, b: Tensor, /) -> Tensor:
         if isinstance(a, Traced) or isinstance(b, Traced):
-            return traced((a, b)).apply(combine, (a, b), {})  # type: ignore[union-attr, no-any-return]
+            return traced((a, b)).apply(combine, (a, b), {})
         x, y = operands(a, b, name)
         if x._code <= F64:
             raise DTypeError(f"{name}: expected booleans or integers, got {x.dtype}")
@@ -211,7 +211,7 @@ def bitwise_invert(x: Tensor, /) -> Tensor:
     tensor([False,  True])
     """
     if isinstance(x, Traced):
-        return x.apply(bitwise_invert, (x,), {})  # type: ignore[no-any-return]
+        return x.apply(bitwise_invert, (x,), {})
     x = as_tensor(x, "bitwise_invert")
     if x._code <= F64:
         raise DTypeError(f"bitwise_invert: expected booleans or integers, got {x.dtype}")

@@ -319,7 +319,7 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     tensors = tuple(basic[i] for i in places)
     if traced(tensors) is not None:
         found: Any = traced((x, *tensors))
-        return found.apply(_index, (x, *tensors), {"key": basic, "places": places})  # type: ignore[no-any-return]
+        return found.apply(_index, (x, *tensors), {"key": basic, "places": places})
     key = _numpy_key(key)
     if isinstance(key, np.ndarray) and key.dtype.kind in "iu" and x._shape:
         return take(x, as_tensor(key.astype(np.int64, copy=False), "index"))
@@ -401,7 +401,7 @@ def one_hot(index: Tensor, classes: int) -> Tensor:
     tensor([[0., 1., 0.]])
     """
     if isinstance(index, Traced):
-        return index.apply(one_hot, (index,), {"classes": classes})  # type: ignore[no-any-return]
+        return index.apply(one_hot, (index,), {"classes": classes})
     array = as_tensor(index, "one_hot")._array()
     if array.dtype.kind not in "iu":
         raise DTypeError(f"one_hot: expected integer indices, got {array.dtype}")

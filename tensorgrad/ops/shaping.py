@@ -380,7 +380,7 @@ def concat(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     if not parts:
         raise ShapeError("concat: expected at least one tensor")
     if (found := traced(parts)) is not None:
-        return found.apply(_concat, tuple(parts), {"axis": axis})  # type: ignore[no-any-return]
+        return found.apply(_concat, tuple(parts), {"axis": axis})
     first = parts[0]
     axis = normalize_axis(axis, len(first._shape), "concat")
     for t in parts:

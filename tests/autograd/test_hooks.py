@@ -29,7 +29,8 @@ def test_hook_on_a_computed_tensor_sees_the_whole_gradient_and_may_replace_it():
     handle.remove()
     x.grad = None
     (x * 3).sum().backward()
-    assert x.grad.tolist() == [3.0, 3.0] and len(seen) == 1
+    assert x.grad.tolist() == [3.0, 3.0]
+    assert len(seen) == 1
 
 
 def test_hook_on_a_leaf_sees_the_gradient_of_each_backward_once():
@@ -72,7 +73,8 @@ def test_autograd_grad_returns_what_hooks_made_and_keeps_grad():
     y.register_hook(lambda g: g * 7)
     x.register_hook(lambda g: g + 1)
     gx, gy = autograd.grad((y * y).sum(), (x, y))
-    assert gy.tolist() == [28.0, 28.0] and gx.tolist() == [57.0, 57.0]
+    assert gy.tolist() == [28.0, 28.0]
+    assert gx.tolist() == [57.0, 57.0]
     assert x.grad is None
 
 
@@ -117,13 +119,15 @@ def test_post_accumulate_hook_may_step_and_drop_the_gradient():
 
     w.register_post_accumulate_grad_hook(step)
     (w * 3 + w).sum().backward()
-    assert w.item() == -3.0 and w.grad is None
+    assert w.item() == -3.0
+    assert w.grad is None
 
 
 def test_retain_grad():
     x = leaf(1.0, 2.0)
     y = x * 3
-    assert not y.retains_grad and y.grad is None
+    assert not y.retains_grad
+    assert y.grad is None
     y.retain_grad()
     y.retain_grad()
     y.register_hook(lambda g: g * 2)
@@ -137,13 +141,15 @@ def test_retain_grad():
     assert y.grad.tolist() == [24.0, 48.0]
     assert not x.retains_grad
     x.retain_grad()
-    assert not x.retains_grad and x.grad is not None
+    assert not x.retains_grad
+    assert x.grad is not None
 
 
 def test_a_hooked_leaf_is_a_leaf():
     x = leaf(1.0, 2.0)
     x.register_hook(lambda g: None)
-    assert x.is_leaf and x.requires_grad
+    assert x.is_leaf
+    assert x.requires_grad
     with pytest.raises(tensorgrad.errors.InplaceError):
         x += 1
     x.grad = tensorgrad.ones(2)
@@ -153,7 +159,8 @@ def test_a_hooked_leaf_is_a_leaf():
     seen = []
     model[0].weight.register_hook(lambda g: seen.append(g.shape))
     model(tensorgrad.ones((3, 2))).sum().backward()
-    assert seen == [(2, 2)] and model[0].weight.grad.shape == (2, 2)
+    assert seen == [(2, 2)]
+    assert model[0].weight.grad.shape == (2, 2)
     x.requires_grad_(False)
     assert not x.requires_grad
 

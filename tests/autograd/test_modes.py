@@ -29,8 +29,10 @@ def test_functions(off):
         return a, b, is_grad_enabled()
 
     assert function(1, b=2) == (1, 2, False)
-    assert function.__name__ == "function" and function.__doc__ == "Its own."
-    assert is_grad_enabled() and inner()
+    assert function.__name__ == "function"
+    assert function.__doc__ == "Its own."
+    assert is_grad_enabled()
+    assert inner()
 
 
 @pytest.mark.parametrize("off", OFF)
@@ -50,15 +52,19 @@ def test_generators_hold_the_mode_only_while_they_run(off):
             closed.append(is_grad_enabled())
 
     g = decorated(off, generator)()
-    assert next(g) is False and is_grad_enabled()
-    assert g.send("sent") is False and is_grad_enabled()
-    assert g.throw(KeyError()) is False and is_grad_enabled()
+    assert next(g) is False
+    assert is_grad_enabled()
+    assert g.send("sent") is False
+    assert is_grad_enabled()
+    assert g.throw(KeyError()) is False
+    assert is_grad_enabled()
     with pytest.raises(StopIteration, match="returned"):
         next(g)
     g = decorated(off, generator)()
     next(g)
     g.close()
-    assert closed == [False, False] and is_grad_enabled()
+    assert closed == [False, False]
+    assert is_grad_enabled()
 
 
 @pytest.mark.parametrize("off", OFF)

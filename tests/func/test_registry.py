@@ -34,7 +34,8 @@ def tensors(arrays, by=()):
 
 
 def assert_same(got, expected):
-    assert got.dtype == expected.dtype and got.shape == expected.shape
+    assert got.dtype == expected.dtype
+    assert got.shape == expected.shape
     np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-11)
 
 
@@ -44,7 +45,9 @@ def check(op, case, batched):
     arrays = [a if i in batched or a is None else a[0] for i, a in enumerate(arrays)]
     in_axes = tuple(0 if i in batched and a is not None else None for i, a in enumerate(arrays))
     by = [
-        i for i, a in enumerate(arrays) if a is not None and a.dtype.kind == "f" and op.differentiable
+        i
+        for i, a in enumerate(arrays)
+        if a is not None and a.dtype.kind == "f" and op.differentiable
     ]
 
     def function(*inputs):
@@ -67,7 +70,7 @@ def check(op, case, batched):
     if not on:
         return
     results = []
-    for ys, xs in ((list(zip(*on))[0], inputs), (list(zip(*on))[1], again)):
+    for ys, xs in (([y for y, _ in on], inputs), ([want for _, want in on], again)):
         gys = [
             tensorgrad.tensor(np.random.default_rng(1).uniform(0.5, 1.5, y.shape).astype(y.dtype))
             for y in ys

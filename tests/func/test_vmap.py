@@ -95,7 +95,9 @@ def test_nested_with_a_tensor_from_outside_each():
 def test_three_levels_of_different_axes():
     x = t(2, 3, 4, 5)
     got = func.vmap(func.vmap(func.vmap(lambda r: r.softmax() @ r, 1), 0, 1), 2, 0)(x)
-    moved = np.moveaxis(x.numpy(), 2, 0)  # 4, 2, 3, 5: the second over 2, the third over 5 of (3, 5)
+    moved = np.moveaxis(
+        x.numpy(), 2, 0
+    )  # 4, 2, 3, 5: the second over 2, the third over 5 of (3, 5)
     e = np.exp(moved)
     want = (e / e.sum(2, keepdims=True) * moved).sum(2)  # 4, 2, 5
     same(got, np.moveaxis(want, 1, 2))
@@ -110,7 +112,14 @@ def test_operators_methods_and_indices():
     def function(x, i):
         y = 2 - x[1:, ::2].T ** 2 / (1 + abs(x[0, 1]))
         y = tensorgrad.where(y > 0, y, -y).clip(0.1, 1.5)
-        return y.flatten(), x[i], x[i, i], x[:, i] * 1, x[i % 2 == 0 if False else slice(1, 3)], -x.mT
+        return (
+            y.flatten(),
+            x[i],
+            x[i, i],
+            x[:, i] * 1,
+            x[1:3],
+            -x.mT,
+        )
 
     got = func.vmap(function)(x, i)
     for k, want in enumerate(zip(*(function(x[j], i[j]) for j in range(3)))):
@@ -305,9 +314,17 @@ def test_one_that_got_away():
 
 def test_what_it_says_about_itself():
     def function(x):
-        assert isinstance(x, Tensor) and x.shape == (4,) and x.ndim == 1 and x.size == 4
-        assert x.dtype == np.float64 and len(x) == 4 and len(list(x)) == 4 and not x.is_leaf
-        assert not x.requires_grad and x.grad is None and "level=1" in repr(x)
+        assert isinstance(x, Tensor)
+        assert x.shape == (4,)
+        assert x.ndim == 1
+        assert x.size == 4
+        assert x.dtype == np.float64
+        assert len(x) == 4
+        assert len(list(x)) == 4
+        assert not x.is_leaf
+        assert not x.requires_grad
+        assert x.grad is None
+        assert "level=1" in repr(x)
         return x
 
     func.vmap(function)(t(3, 4))

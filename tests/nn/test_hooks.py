@@ -102,17 +102,20 @@ def test_backward_hook():
     (y * 5 + z * 7).sum().backward()
     ((gx_a, gx_b), (gy_0, gy_1)) = seen[0]
     assert [t.item() for t in (gx_a, gx_b, gy_0, gy_1)] == [22.0, 17.0, 5.0, 7.0]
-    assert a.grad.item() == 22.0 and b.grad.item() == 17.0
+    assert a.grad.item() == 22.0
+    assert b.grad.item() == 17.0
     y, z = model(a, b)
     y.sum().backward()  # nothing arrives at the second
-    assert seen[1][1][1] is None and seen[1][1][0].item() == 1.0
+    assert seen[1][1][1] is None
+    assert seen[1][1][0].item() == 1.0
     y, z = model(a.detach(), tensorgrad.ones(1))
     assert not y.requires_grad
     handle.remove()
     with model.register_full_backward_hook(lambda m, gx, gy: (gx[0] * 2, None)):
         a.grad = b.grad = None
         sum(model(a, b)).sum().backward()
-        assert a.grad.item() == 8.0 and b.grad is None
+        assert a.grad.item() == 8.0
+        assert b.grad is None
 
 
 def test_backward_hook_of_a_layer_whose_input_needs_no_gradient():
@@ -144,7 +147,8 @@ def test_errors_copies_and_repr():
     model.register_forward_hook(lambda m, a, y: y * 2)
     again = copy.deepcopy(model)
     assert again(tensorgrad.ones(1)).item() == 2.0
-    assert repr(again) == "ReLU()" and not list(again.parameters())
+    assert repr(again) == "ReLU()"
+    assert not list(again.parameters())
     model.register_full_backward_hook(lambda m, gx, gy: (gx[0], gx[0]))
     with pytest.raises(ShapeError, match="expected 1 gradients"):
         model(tensorgrad.ones(1, requires_grad=True)).sum().backward()
