@@ -28,6 +28,7 @@ import numpy as np
 
 from tensorgrad._conversions import Conversions
 from tensorgrad._native import BorrowedStorage, Storage
+from tensorgrad.autograd._hooks import RemovableHandle
 from tensorgrad.autograd._tape import Leaf, Node
 from tensorgrad.shapes import Shape
 
@@ -44,7 +45,8 @@ def stub_of(function: ast.FunctionDef, indent: str) -> str:
 def method_stub(name: str, value: object) -> str:
     """A method that was put on the class, from its signature."""
     if isinstance(value, property):
-        return f"    @property\n    def {name}(self) -> Tensor: ...\n"
+        returns = inspect.signature(value.fget).return_annotation  # type: ignore[arg-type]
+        return f"    @property\n    def {name}(self) -> {returns}: ...\n"
     signature = inspect.signature(value)  # type: ignore[arg-type]
     parameters = list(signature.parameters.values())
     parameters[0] = parameters[0].replace(name="self", annotation=inspect.Parameter.empty)

@@ -15,7 +15,13 @@ from tensorgrad._native import (
     set_num_threads,
 )
 from tensorgrad._tensor import Tensor
-from tensorgrad.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from tensorgrad.autograd import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 from tensorgrad.dtypes import (
     bool_,
     complex64,
@@ -47,7 +53,7 @@ from tensorgrad.random import (
 
 _LAZY_OPS = {name for name, module in ops._lazy.NAMES.items() if module not in ops.TOOLS}
 # modules and names that are imported when they are first asked for
-_LAZY_MODULES: frozenset[str] = frozenset(())
+_LAZY_MODULES = frozenset(("func", "viz"))
 _LAZY_NAMES = dict.fromkeys(
     ("__array_namespace_info__", "can_cast", "finfo", "iinfo", "isdtype", "result_type"),
     "tensorgrad._array_api",
@@ -74,6 +80,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from tensorgrad import func, viz
     from tensorgrad._array_api import (
         __array_namespace_info__,
         can_cast,
@@ -103,10 +110,12 @@ __all__ = [
     "finfo",
     "float32",
     "float64",
+    "func",
     "get_include",
     "get_num_threads",
     "iinfo",
     "inf",
+    "inference_mode",
     "int8",
     "int16",
     "int32",
@@ -137,4 +146,5 @@ __all__ = [
     "uint32",
     "uint64",
     "uniform",
+    "viz",
 ]

@@ -81,9 +81,12 @@ def allocate(nbytes: int) -> Storage:
     return storage
 
 
+_CHAR_POINTER, _VOID_POINTER = ffi.typeof("char *"), ffi.typeof("void *")
+
+
 def offset_pointer(ptr: Any, nbytes: int) -> Any:
-    """`ptr` moved by a number of bytes."""
-    return ffi.cast("char *", ptr) + nbytes
+    """`ptr` moved by a number of bytes: again a void *, which goes for a pointer to anything."""
+    return ffi.cast(_VOID_POINTER, ffi.cast(_CHAR_POINTER, ptr) + nbytes)
 
 
 def address_of(ptr: Any) -> int:

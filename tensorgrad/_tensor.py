@@ -23,7 +23,7 @@ from tensorgrad._native import (
     lib,
     offset_pointer,
 )
-from tensorgrad.autograd import _functional, _tape
+from tensorgrad.autograd import _functional, _hooks, _tape
 from tensorgrad.autograd._modes import mode
 from tensorgrad.autograd._recorded import set_tensors
 from tensorgrad.autograd._tape import Leaf, Node
@@ -157,14 +157,17 @@ class Tensor(Conversions):
 
     @property
     def grad(self) -> Tensor | None:
-        """The gradient that `backward` has collected here, or None."""
+        """The gradient that `backward` has collected here, or None: always None on a tensor that was
+        computed, unless `retain_grad` was called on it."""
         node = self._node
-        return node.grad if node.__class__ is Leaf else None
+        if node.__class__ is Node:
+            return _hooks.retained(node)
+        return None if node is None else node.grad  # type: ignore[union-attr]
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
         node = self._node
-        if node.__class__ is not Leaf:
+        if node is None or node.__class__ is Node:
             raise GradientError("grad: only a leaf that requires grad has a gradient to set")
         if value is not None and (
             not isinstance(value, Tensor)
@@ -176,7 +179,7 @@ class Tensor(Conversions):
                 else type(value).__name__
             )
             raise ShapeError(f"grad: expected a Tensor of {self.dtype} {self.shape}, got {got}")
-        node.grad = value
+        node.grad = value  # type: ignore[union-attr]
 
     def backward(
         self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False
@@ -297,7 +300,7 @@ class Tensor(Conversions):
         base = getattr(self, "_base", self)
         if mode.enabled:
             node = self._node if base is None else base._node
-            if node.__class__ is Leaf:
+            if isinstance(node, Leaf):
                 raise InplaceError(
                     f"{where}: a leaf that requires grad{'' if base is self else ', or a view of one,'}"
                     " cannot be written in place while operations are recorded; write under "
@@ -320,7 +323,7 @@ class Tensor(Conversions):
                 "broadcast, or has overlapping windows); write to a copy"
             )
         self._storage.written = clock()
-        self._storage.writer = where
+        self._storage.writer = where if _tape.writer_of is None else _tape.writer_of(where)
 
 
 _new = Tensor.__new__
@@ -397,7 +400,7 @@ def view(t: Tensor, shape: Shape, strides: Shape | None, offset: int) -> Tensor:
 def track(v: Tensor, t: Tensor) -> None:
     """Makes v, which shows t's memory, a view that writes in place to either are told of."""
     v._base = base = getattr(t, "_base", t)
-    if base is None or base._node.__class__ is Leaf:  # a leaf is not written while recording
+    if base is None or isinstance(base._node, Leaf):  # a leaf is not written while recording
         return
     storage = v._storage
     try:
@@ -533,3 +536,6 @@ def _unpickle(kind: type[Tensor], array: np.ndarray[Any, Any], requires_grad: bo
 
 
 set_tensors(as_tensor, track)
+for _hook in (_hooks.register_hook, _hooks.register_post_accumulate_grad_hook, _hooks.retain_grad):
+    setattr(Tensor, _hook.__name__, _hook)
+Tensor.retains_grad = property(_hooks.retains_grad)

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 __all__ = [
     "ABIError",
+    "AnomalyError",
     "ArgumentError",
+    "CheckpointError",
     "CompileError",
     "DTypeError",
     "DataError",
@@ -17,6 +19,7 @@ __all__ = [
     "ShapeError",
     "StateDictError",
     "TensorgradError",
+    "TransformError",
 ]
 
 
@@ -48,6 +51,14 @@ class InplaceError(TensorgradError, RuntimeError):
     """A write in place that would make, or has made, a gradient wrong."""
 
 
+class AnomalyError(TensorgradError, ArithmeticError):
+    """The first NaN or infinity, found by autograd.detect_anomaly."""
+
+
+class CheckpointError(TensorgradError, RuntimeError):
+    """A checkpointed function did something else when it was run again."""
+
+
 class OutOfMemoryError(TensorgradError, MemoryError):
     """The system has no memory for a buffer of the size asked for."""
 
@@ -66,6 +77,10 @@ class KernelError(TensorgradError, RuntimeError):
 
 class DataError(TensorgradError, ValueError):
     """A data file is missing, truncated, corrupt or not in the format it should be in."""
+
+
+class TransformError(TensorgradError, RuntimeError):
+    """What cannot be done inside a transformation of tensorgrad.func, or to its arguments."""
 
 
 class StateDictError(TensorgradError, KeyError):

@@ -11,6 +11,7 @@ from typing import Any
 
 from tensorgrad._native import RANDOM, fail, ffi, lib
 from tensorgrad._tensor import Tensor, empty_raw
+from tensorgrad.autograd._modes import random_streams
 from tensorgrad.dtypes import F32, F64, INT64, ITEMSIZES, code_of
 from tensorgrad.errors import ArgumentError, DTypeError
 from tensorgrad.shapes import as_shape, checked_size
@@ -71,6 +72,7 @@ def _generator_at(state: tuple[int, int]) -> Generator:
 
 
 default_generator = Generator(0)
+random_streams.append(default_generator)
 
 
 def manual_seed(seed: int) -> Generator:

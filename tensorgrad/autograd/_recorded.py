@@ -16,6 +16,7 @@ from typing import Any
 from tensorgrad._native import clock
 from tensorgrad.autograd._modes import mode
 from tensorgrad.autograd._tape import Node, check_unmodified, watch, watchers
+from tensorgrad.autograd._traced import Traced, traced
 from tensorgrad.dtypes import DTYPES, F64
 from tensorgrad.errors import GradientError, ShapeError
 
@@ -55,7 +56,7 @@ def un_broadcast(gx: Any, shape: tuple[int, ...]) -> Any:
 def fit(gx: Any, x: Any, name: str) -> Any:
     """A gradient in its input's shape and dtype. Raises GradientError, ShapeError for what a
     gradient must not return."""
-    if not hasattr(gx, "_node"):
+    if not hasattr(gx, "_node") and not isinstance(gx, Traced):
         raise GradientError(
             f"backward of {name}: expected the gradient to be a Tensor, got {type(gx).__name__}"
         )
@@ -136,7 +137,8 @@ def {name}({signature}):
     try:
         {read_nodes}
     except AttributeError:
-        return _self({converted})
+        _t = _traced(({given},))
+        return _self({converted}) if _t is None else _t.apply(_self, ({given},), {{{named}}})
     if ({none_recorded}) or not _mode.enabled:
         _y = _forward({arguments})
         {track_unrecorded}return _y[0] if _y.__class__ is tuple else _y
@@ -221,6 +223,7 @@ def recorded(
         "_watch": watch,
         "_F64": F64,
         "_track": tracker,
+        "_traced": traced,
         "_convert": lambda x: None if x is None else converter(x, name),
         "_forward": forward,
         "_check": check_unmodified,
@@ -302,6 +305,8 @@ def apply_text(
         name=name,
         signature=signature_text(parameters),
         read_nodes="; ".join(f"_{x}_node = {guarded(x, f'{x}._node')}" for x in inputs),
+        given=", ".join(inputs),
+        named=", ".join(f"{p.name!r}: {p.name}" for p in parameters[len(inputs) :]),
         converted=", ".join([*(f"_convert({x})" for x in inputs), *arguments[len(inputs) :]]),
         none_recorded=" and ".join(f"_{x}_node is None" for x in inputs)
         if gradient is not None

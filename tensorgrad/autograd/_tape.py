@@ -79,7 +79,30 @@ class Leaf:
         return f"<leaf #{self.seq}>"
 
 
+class HookedLeaf(Leaf):
+    """A leaf with hooks (a leaf's class becomes this at the first): its gradient is collected as a
+    node's is, so that it is known as a whole before `.grad` gets it."""
+
+    __slots__ = ()
+
+
 new_node = Node.__new__
+
+# By the id of a node or leaf, what is to be done with the gradient that arrives there (see
+# _hooks.py); under 0, what is told of every node before its rule runs. Empty as a rule.
+hooks: dict[int, Any] = {}
+
+
+def hooked(node: Any, gy: Any, wanted: dict[Node | Leaf, Any] | None) -> Any:
+    """The gradient that arrived at `node`, after its hooks."""
+    entry = hooks.get(id(node))
+    if entry is not None and (wanted is None or node.__class__ is Node or node in wanted):
+        gy = entry.received(node, gy, wanted is None)
+    told = hooks.get(0)
+    if told is not None and node.__class__ is Node:
+        told(node)
+    return gy
+
 
 # What is told of every tensor that is recorded, just after it got its node: checks for NaN, hooks on
 # what is saved, and the like. Empty as a rule, so that the hot paths pay one test.
@@ -108,12 +131,19 @@ def record(output: Any, rule: Rule, edges: tuple[Node | Leaf | None, ...], saved
         watch(output)
 
 
+# What is known of where in the user's code a node was recorded, and a write in place was done;
+# detect_anomaly (and viz.trace) fill these in.
+site_of: Callable[[Any], str] = lambda node: ""  # noqa: E731
+writer_of: Callable[[str], str] | None = None  # makes of a writer's name one that knows its line
+
+
 def check_unmodified(storage: Any, node: Node) -> None:
     """Raises InplaceError if `storage`, saved by `node`, was written since."""
     if storage.written > node.seq:
+        saved, changed = site_of(node), getattr(storage.writer, "site", "")
         raise InplaceError(
-            f"backward of {node.name}: a tensor that it saved was modified in place by "
-            f"{storage.writer} afterwards, so its "
+            f"backward of {node.name}{saved and f' ({saved})'}: a tensor that it saved was modified "
+            f"in place by {storage.writer}{changed and f' ({changed})'} afterwards, so its "
             f"gradient would be wrong; write to a copy, or use the out-of-place operation"
         )
 
@@ -188,6 +218,12 @@ def backward(
             elif node is None:
                 break
             edges = ()
+            if hooks:
+                gy = hooked(node, gy, wanted)
+                if node.__class__ is HookedLeaf:
+                    if wanted is not None and node in wanted:
+                        wanted[node] = gy
+                    continue
             if wanted is not None and node in wanted:
                 wanted[node] = gy
                 if node.seq == oldest:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import index as to_int
 from typing import Any
+from weakref import WeakSet
 
 from tensorgrad.errors import DTypeError, IndexOutOfRangeError
 from tensorgrad.nn._activations import ReLU, Sigmoid, Tanh
 from tensorgrad.nn._layers import Linear
 from tensorgrad.nn._module import Module
 from tensorgrad.ops.linear_chain import LinearChain
+
+# The Sequentials that have made their steps, which leave no calls of the modules in them to tell of.
+fused: WeakSet[Sequential] = WeakSet()
 
 # what the linear kernel does in the same pass over its output
 _FUSIBLE = {ReLU: "relu", Tanh: "tanh", Sigmoid: "sigmoid"}
@@ -139,10 +144,13 @@ class Sequential(_List):
     def _make_steps(self) -> tuple[Callable[[Any], Any], ...]:
         """The modules, but for runs of linear layers and their activations, which are one step."""
         steps: list[Any] = []
+        calls = sys.modules.get("tensorgrad.nn._calls")  # there is nothing to tell unless loaded
         for module in self._modules():
             kind = type(module)  # exact: a subclass may compute something else
             run = steps[-1] if steps and isinstance(steps[-1], list) else None
-            if kind is Linear:
+            if calls is not None and calls.is_told_of(module):
+                steps.append(module)
+            elif kind is Linear:
                 if run is None:
                     steps.append(run := [])
                 run.append((module, None))
@@ -152,6 +160,7 @@ class Sequential(_List):
                 steps.append(module)
         made = tuple(LinearChain(step) if isinstance(step, list) else step for step in steps)
         object.__setattr__(self, "_steps", made)
+        fused.add(self)
         return made
 
     def __getstate__(self) -> dict[str, Any]:

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from tensorgrad._tensor import Tensor, as_tensor, wrap_array
+from tensorgrad._tensor import Tensor, as_tensor
 from tensorgrad.autograd import Case, op
 from tensorgrad.errors import ArgumentError, DTypeError, ShapeError
 from tensorgrad.ops import losses
 from tensorgrad.ops.arithmetic import maximum
 from tensorgrad.ops.comparisons import clip, where
+from tensorgrad.ops.creation import arange
+from tensorgrad.ops.indexing import take
 from tensorgrad.ops.pointwise import abs, exp, log, softplus, square
 from tensorgrad.ops.shaping import moveaxis
 from tensorgrad.ops.softmaxes import log_softmax
@@ -333,26 +335,24 @@ def nll_loss(
     classes = rows.shape[1]
     labels = losses.class_indices(target, "nll_loss")
     losses.check_classes(labels, classes, ignore_index, "nll_loss")
-    array = labels.numpy().reshape(-1)
-    weights = np.ones(classes, input.dtype)
-    if weight is not None:
+    labels = labels.reshape((labels.size,))
+    counts = labels != ignore_index
+    safe = where(counts, labels, 0)
+    if weight is None:
+        w = counts.astype(input.dtype)
+    else:
         weight = as_tensor(weight, "nll_loss")
         if weight.shape != (classes,):
             raise ShapeError(
                 f"nll_loss: expected a weight of shape {(classes,)}, got {weight.shape}"
             )
-        weights = weight.detach().numpy().astype(input.dtype)
-    counted = np.flatnonzero(array != ignore_index)
-    w = weights[array[counted]]
-    elements = rows[counted, array[counted]] * wrap_array(-w)
+        w = where(counts, take(_as(weight.detach(), input), safe), 0.0)
+    picked = take(rows.reshape((rows.size,)), arange(labels.size) * classes + safe)
+    elements = where(counts, -(picked * w), 0.0)
     if reduction == "none":
-        if len(counted) < array.size:
-            full = wrap_array(np.zeros(array.size, input.dtype))
-            full[counted] = elements
-            elements = full
         return elements.reshape(target.shape)
     total = elements.sum()
-    return total / wrap_array(np.asarray(w.sum(), input.dtype)) if reduction == "mean" else total
+    return total / w.sum() if reduction == "mean" else total
 
 
 def cross_entropy(

@@ -7,12 +7,14 @@ there is nothing to keep in step, and attribute access costs what it costs every
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from tensorgrad._tensor import Tensor, as_tensor
-from tensorgrad.autograd import no_grad
+from tensorgrad.autograd import RemovableHandle, no_grad
+from tensorgrad.autograd._modes import tracers
 from tensorgrad.dtypes import DTYPES, F64, code_of
 from tensorgrad.errors import ArgumentError, DTypeError, StateDictError
 from tensorgrad.nn._parameter import Parameter
@@ -76,6 +78,59 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
     __call__: Callable[..., Any] = forward
+
+    # ---- hooks
+
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Calls `hook(module, args)` before every forward; what it returns, unless None, takes the
+        arguments' place. with_kwargs: it is called with (module, args, kwargs) and returns both.
+
+        >>> import tensorgrad
+        >>> from tensorgrad import nn
+        >>> model = nn.ReLU()
+        >>> with model.register_forward_pre_hook(lambda module, args: (-args[0],)):
+        ...     model(-tensorgrad.ones(2))
+        tensor([1., 1.])
+        """
+        return _calls().register(self, "before", hook, prepend=prepend, with_kwargs=with_kwargs)
+
+    def register_forward_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Calls `hook(module, args, result)` after every forward; what it returns, unless None,
+        takes the result's place. with_kwargs: it is called with (module, args, kwargs, result).
+
+        >>> import tensorgrad
+        >>> from tensorgrad import nn
+        >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+        >>> shapes = []
+        >>> handle = model[0].register_forward_hook(lambda m, args, y: shapes.append(y.shape))
+        >>> y = model(tensorgrad.ones((1, 2)))
+        >>> shapes
+        [(1, 3)]
+        >>> handle.remove()
+        """
+        return _calls().register(self, "after", hook, prepend=prepend, with_kwargs=with_kwargs)
+
+    def register_full_backward_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Calls `hook(module, grad_input, grad_output)` in every backward through the module, once
+        the gradients of its inputs are known: tuples, one per tensor that requires grad, None where
+        none arrived. What it returns, unless None, takes grad_input's place.
+
+        >>> import tensorgrad
+        >>> from tensorgrad import nn
+        >>> model = nn.ReLU()
+        >>> handle = model.register_full_backward_hook(lambda m, gx, gy: (gx[0] * 10,))
+        >>> x = tensorgrad.ones(2, requires_grad=True)
+        >>> model(x).sum().backward()
+        >>> x.grad
+        tensor([10., 10.])
+        """
+        return _calls().register(self, "backward", hook, prepend=prepend)
 
     # ---- attributes
 
@@ -431,6 +486,14 @@ class Module:
         lines += [f"({name}): {module!r}" for name, module in children]
         body = "\n".join(lines).replace("\n", "\n  ")
         return f"{type(self).__name__}(\n  {body}\n)"
+
+
+def _calls() -> Any:
+    """The module of hooks and names, loaded when first used."""
+    return import_module("tensorgrad.nn._calls")
+
+
+tracers.append(lambda on: _calls().trace_calls(Module, on))
 
 
 def _once(

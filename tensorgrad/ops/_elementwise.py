@@ -29,6 +29,7 @@ from tensorgrad.autograd._declare import Case, Op, methods_of, register
 from tensorgrad.autograd._modes import mode
 from tensorgrad.autograd._recorded import parameters_of, un_broadcast
 from tensorgrad.autograd._tape import Node, check_unmodified, watch, watchers
+from tensorgrad.autograd._traced import Traced, traced
 from tensorgrad.dtypes import DTYPES, F32, F64, ITEMSIZES, promote
 from tensorgrad.errors import DTypeError, ShapeError, TensorgradError
 
@@ -107,8 +108,11 @@ def unary(
             if saves_output:
                 if saved.written > node.seq:
                     check_unmodified(saved, node)
-                if gy._strides is not None:
-                    gy = gy.contiguous()
+                try:
+                    if gy._strides is not None:
+                        gy = gy.contiguous()
+                except AttributeError:
+                    pass  # it stands for a Tensor, and only its shape is asked for
                 saved = gy._restored(saved, node)
             elif saved._storage.written > node.seq:
                 check_unmodified(saved._storage, node)
@@ -139,7 +143,12 @@ def unary(
                     raise DTypeError(
                         f"{name}: expected numbers for {', '.join(names)}, got {values}"
                     ) from None
-                return compute(floating(x, name), p0, p1)
+                try:
+                    return compute(floating(x, name), p0, p1)
+                except AttributeError:
+                    if isinstance(x, Traced):
+                        return x.apply(call, (x,), dict(zip(names, values)))
+                    raise
 
         else:
 
@@ -148,6 +157,8 @@ def unary(
                     if x._strides is None and x._code <= F64:
                         return compute(x, 0.0, 0.0)
                 except AttributeError:
+                    if isinstance(x, Traced):
+                        return x.apply(call, (x,), {})
                     x = as_tensor(x, name)
                 if x._code > F64 and integers == "numpy":
                     return wrap_array(np.asarray(reference(x._array()), order="C"))
@@ -181,8 +192,12 @@ def _unary_gradient(
     parameters = 0 if second is None else len(parameters_of(second)) - 1
 
     def apply(gy: Tensor, s: Tensor, p0: float, p1: float) -> Tensor:
-        if gy._strides is not None:
-            gy = gy.contiguous()
+        try:
+            if gy._strides is not None:
+                gy = gy.contiguous()
+        except AttributeError:
+            stands_for: Any = gy
+            return stands_for.apply(apply, (gy, s), {"p0": p0, "p1": p1})
         gx = _new(Tensor)
         gx._code = code = gy._code
         gx._size = size = gy._size
@@ -216,6 +231,7 @@ def _unary_gradient(
         ]
 
     rule.__name__ = name + "_gradient"
+    apply.batching = "same"  # type: ignore[attr-defined]
     return apply
 
 
@@ -373,6 +389,8 @@ def binary(
             return y
 
         def mixed(a: Any, b: Any) -> Tensor:
+            if (t := traced((a, b))) is not None:
+                return t.apply(call, (a, b), {})
             a, b = operands(a, b, name)
             if a._code > F64:
                 if integers == "float":

@@ -9,6 +9,7 @@ import numpy as np
 from tensorgrad._native import NULL, broadcast_layout, fail, lib
 from tensorgrad._tensor import Tensor, as_tensor, empty_raw, wrap_array
 from tensorgrad.autograd import Case, composite, op
+from tensorgrad.autograd._traced import Traced, traced
 from tensorgrad.dtypes import BOOL, DTYPES, F32, F64, promote
 from tensorgrad.errors import DTypeError, ShapeError
 from tensorgrad.ops._elementwise import operands, scalar
@@ -31,6 +32,8 @@ def pair_cases(**params: Any) -> tuple[Case, ...]:
 
 def _comparison(name: str, ufunc: np.ufunc, symbol: str, method: tuple[str, ...]) -> Any:
     def compare(a: Tensor | float, b: Tensor | float, /) -> Tensor:
+        if isinstance(a, Traced) or isinstance(b, Traced):
+            return traced((a, b)).apply(compare, (a, b), {})
         try:
             a, b = operands(a, b, name)
         except DTypeError:
@@ -158,6 +161,8 @@ def _limit(value: Any, x: Tensor) -> Tensor:
 
 def _logical(name: str, ufunc: np.ufunc, symbol: str, methods: tuple[str, ...]) -> Any:
     def combine(a: Tensor, b: Tensor, /) -> Tensor:
+        if isinstance(a, Traced) or isinstance(b, Traced):
+            return traced((a, b)).apply(combine, (a, b), {})
         x, y = operands(a, b, name)
         if x._code <= F64:
             raise DTypeError(f"{name}: expected booleans or integers, got {x.dtype}")
@@ -205,6 +210,8 @@ def bitwise_invert(x: Tensor, /) -> Tensor:
     >>> ~tensorgrad.tensor([True, False])
     tensor([False,  True])
     """
+    if isinstance(x, Traced):
+        return x.apply(bitwise_invert, (x,), {})
     x = as_tensor(x, "bitwise_invert")
     if x._code <= F64:
         raise DTypeError(f"bitwise_invert: expected booleans or integers, got {x.dtype}")

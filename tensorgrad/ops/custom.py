@@ -72,9 +72,9 @@ def elementwise(
 
     >>> import tensorgrad
     >>> swish = tensorgrad.ops.elementwise("swish_example", "x / (1 + exp(-x))")
-    >>> x = tensorgrad.tensor([0.0, -100.0], requires_grad=True)
+    >>> x = tensorgrad.tensor([0.0, 200.0], requires_grad=True)
     >>> swish(x)
-    tensor([ 0., -0.], grad_fn=<swish_example>)
+    tensor([  0., 200.], grad_fn=<swish_example>)
     >>> leaky = tensorgrad.ops.elementwise(
     ...     "leaky_example", "x > 0 ? x : slope * x", params={"slope": 0.5}
     ... )

@@ -24,6 +24,7 @@ from tensorgrad._tensor import (
 from tensorgrad.autograd import Case, composite, op
 from tensorgrad.autograd._modes import mode
 from tensorgrad.autograd._tape import record
+from tensorgrad.autograd._traced import Traced, traced
 from tensorgrad.dtypes import BOOL, F64, INT64, ITEMSIZES, float32
 from tensorgrad.errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
 from tensorgrad.ops.comparisons import where
@@ -317,10 +318,25 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     basic = key if isinstance(key, tuple) else (key,)
     if _is_basic(basic):
         return window(x, key)
+    places = [i for i, k in enumerate(basic) if isinstance(k, Tensor)]
+    tensors = tuple(basic[i] for i in places)
+    if traced(tensors) is not None:
+        found: Any = traced((x, *tensors))
+        return found.apply(_index, (x, *tensors), {"key": basic, "places": places})
     key = _numpy_key(key)
     if isinstance(key, np.ndarray) and key.dtype.kind in "iu" and x._shape:
         return take(x, as_tensor(key.astype(np.int64, copy=False), "index"))
     return gather(x, key)
+
+
+def _index(x: Tensor, *tensors: Tensor, key: tuple[Any, ...], places: list[int]) -> Tensor:
+    """x[key] with the tensors at their places in the key."""
+    filled = list(key)
+    for i, t in zip(places, tensors):
+        filled[i] = t
+    if len(filled) == 1:
+        return take(x, tensors[0]) if filled[0]._code > BOOL and x.ndim else x[filled[0]]
+    return x[tuple(filled)]
 
 
 def setitem(x: Tensor, key: Any, value: Any) -> None:
@@ -439,6 +455,8 @@ def one_hot(index: Tensor, classes: int) -> Tensor:
     >>> tensorgrad.one_hot(tensorgrad.tensor([1]), 3)
     tensor([[0., 1., 0.]])
     """
+    if isinstance(index, Traced):
+        return index.apply(one_hot, (index,), {"classes": classes})
     array = as_tensor(index, "one_hot")._array()
     if array.dtype.kind not in "iu":
         raise DTypeError(f"one_hot: expected integer indices, got {array.dtype}")

@@ -72,7 +72,10 @@ class LinearChain:
         self._plan: _Plan | None = None
 
     def __call__(self, x: Any) -> Tensor:
-        plan = self._plan or self._made()
+        try:
+            plan = self._plan or self._made()
+        except AttributeError:  # a parameter is one that stands for many
+            plan = None
         if plan is None:
             return self._one_by_one(x)
         try:
@@ -87,12 +90,15 @@ class LinearChain:
         for module, weight_ptr, bias_ptr in plan.memory:
             weight = module.weight
             bias = module.bias
-            if (
-                weight._ptr is not weight_ptr
-                or (None if bias is None else bias._ptr) is not bias_ptr
-            ):
-                self._plan = None
-                return self(x)
+            try:
+                if (
+                    weight._ptr is not weight_ptr
+                    or (None if bias is None else bias._ptr) is not bias_ptr
+                ):
+                    self._plan = None
+                    return self(x)
+            except AttributeError:
+                return self._one_by_one(x)
             edges += (weight._node, None if bias is None else bias._node)
             saved += (weight, bias)
         y = empty_raw((rows, plan.out), rows * plan.out, plan.code)

@@ -11,6 +11,7 @@ from tensorgrad._native import NULL, allocate, fail, lib, offset_pointer
 from tensorgrad._tensor import Tensor, copy_raw, empty_raw, over, wrap_array
 from tensorgrad.autograd import Case, is_grad_enabled, op
 from tensorgrad.autograd._modes import mode
+from tensorgrad.autograd._traced import Traced
 from tensorgrad.dtypes import BOOL, F64, INT64, ITEMSIZES
 from tensorgrad.errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
 from tensorgrad.ops.shaping import expand_dims
@@ -31,7 +32,7 @@ def class_indices(labels: Tensor, where: str) -> Tensor:
         )
     if code != INT64:
         labels = labels.astype("int64")
-    return labels if labels._strides is None else copy_raw(labels)
+    return labels.contiguous()
 
 
 def class_weights(weight: Tensor | None, x: Tensor) -> Tensor | None:
@@ -46,6 +47,8 @@ def class_weights(weight: Tensor | None, x: Tensor) -> Tensor | None:
 
 def check_classes(labels: Tensor, classes: int, ignore_index: int, where: str) -> None:
     """Raises IndexOutOfRangeError, naming the first label that is no class."""
+    while isinstance(labels, Traced):
+        labels = labels.value  # type: ignore[attr-defined]
     array = labels._array().reshape(-1)
     wrong = np.flatnonzero(((array < 0) | (array >= classes)) & (array != ignore_index))
     if wrong.size:

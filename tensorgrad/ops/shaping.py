@@ -13,6 +13,7 @@ from tensorgrad._tensor import Tensor, as_tensor, copy_into, copy_raw, empty_raw
 from tensorgrad.autograd import Case, Node, composite, op
 from tensorgrad.autograd._modes import mode
 from tensorgrad.autograd._tape import record
+from tensorgrad.autograd._traced import traced
 from tensorgrad.dtypes import ITEMSIZES, code_of
 from tensorgrad.errors import DTypeError, ShapeError
 from tensorgrad.shapes import (
@@ -385,6 +386,8 @@ def concat(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     parts = [as_tensor(t, "concat") for t in tensors]
     if not parts:
         raise ShapeError("concat: expected at least one tensor")
+    if (found := traced(parts)) is not None:
+        return found.apply(_concat, tuple(parts), {"axis": axis})
     first = parts[0]
     axis = normalize_axis(axis, len(first._shape), "concat")
     for t in parts:
@@ -404,6 +407,13 @@ def concat(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     if mode.enabled and any(t._node is not None for t in parts):
         record(y, _concat_rule, tuple(t._node for t in parts), (axis, stops))
     return y
+
+
+def _concat(*tensors: Tensor, axis: int) -> Tensor:
+    return concat(tensors, axis)
+
+
+_concat.batching = "concat"  # type: ignore[attr-defined]
 
 
 @composite(

@@ -1,0 +1,449 @@
+"""Batching rules: how an op computes all elements of a batch at once.
+
+A rule gets a Call: the inputs' values, of those in the batch with the batch as axis 0. It returns the
+result with the batch as axis 0. An op without a rule is computed element by element."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from tensorgrad._tensor import Tensor
+from tensorgrad.autograd._recorded import parameters_of
+from tensorgrad.errors import TransformError
+from tensorgrad.ops.arithmetic import add, mul
+from tensorgrad.ops.comparisons import where
+from tensorgrad.ops.creation import arange
+from tensorgrad.ops.indexing import take, take_gradient
+from tensorgrad.ops.matrix import FUSIBLE, matmul
+from tensorgrad.ops.shaping import (
+    astype,
+    broadcast_to,
+    concat,
+    expand_dims,
+    matrix_transpose,
+    moveaxis,
+    permute_dims,
+    reshape,
+    stack,
+)
+from tensorgrad.shapes import infer_reshape, normalize_axes, normalize_axis
+
+
+class Call:
+    """One call: function(*values, **params), where batched[i] says whether value i has the batch as
+    axis 0."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        values: tuple[Any, ...],
+        batched: tuple[bool, ...],
+        params: dict[str, Any],
+        size: int,
+        level: int,
+    ) -> None:
+        self.function, self.values, self.batched = function, values, batched
+        self.params, self.size, self.level = params, size, level
+
+    def ndim(self, i: int) -> int:
+        """The number of axes of one element of input i."""
+        return _ndim(self.values[i]) - self.batched[i]
+
+    def shape(self, i: int) -> tuple[int, ...]:
+        """The shape of one element of input i."""
+        shape: tuple[int, ...] = self.values[i].shape
+        return shape[1:] if self.batched[i] else shape
+
+    def all(self, i: int) -> Tensor:
+        """Input i with a batch axis, repeated along it if it is the same for all elements."""
+        x = self.values[i]
+        if self.batched[i]:
+            return x
+        return broadcast_to(x, (self.size, *x.shape))
+
+    def run(self, *values: Any, **params: Any) -> Any:
+        """The function on other values."""
+        return invoke(self.function, values, {**self.params, **params})
+
+    def element(self, i: int) -> Any:
+        """Input i as the caller had it."""
+        from tensorgrad.func._batched import Batched
+
+        return Batched(self.values[i], self.level) if self.batched[i] else self.values[i]
+
+    def held(self, result: Any) -> Any:
+        """What a result computed with `element`s holds."""
+        return result.value if getattr(result, "level", None) == self.level else broadcast_to(
+            result, (self.size, *result.shape)
+        )  # fmt: skip
+
+
+def _ndim(x: Any) -> int:
+    return len(getattr(x, "shape", ()))
+
+
+@lru_cache(1024)
+def _positional(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The parameters, after the inputs, that can only be given by position."""
+    plain = getattr(function, "__wrapped__", function)
+    if plain.__code__.co_flags & 0x04:
+        return ()
+    return tuple(
+        p.name
+        for p in parameters_of(plain)
+        if p.kind == "positional" and not p.annotation.startswith("Tensor")
+    )
+
+
+def invoke(function: Callable[..., Any], inputs: tuple[Any, ...], params: dict[str, Any]) -> Any:
+    """function(*inputs, **params), with those by position that have to be."""
+    positional = [params[name] for name in _positional(function) if name in params]
+    if positional:
+        params = {k: v for k, v in params.items() if k not in _positional(function)}
+    return function(*inputs, *positional, **params)
+
+
+def compute(call: Call) -> Any:
+    """The results of a call, with the batch as axis 0."""
+    declared = getattr(call.function, "op", None)
+    name = getattr(call.function, "batching", None) or (declared.name if declared else "")
+    rule = RULES.get(name)
+    if rule is None:
+        rule = elementwise if declared and declared.family in ("unary", "binary") else loop
+    result = rule(call)
+    return loop(call) if result is None else result
+
+
+def loop(c: Call) -> Any:
+    """Element by element: right for every op."""
+    if not c.size:
+        raise TransformError(
+            f"{c.function.__name__}: cannot be computed over a batch of no elements (it has no "
+            "batching rule)"
+        )
+    results = [
+        c.run(*(v[i] if b else v for v, b in zip(c.values, c.batched))) for i in range(c.size)
+    ]
+    if isinstance(results[0], tuple):
+        return tuple(stack(parts) for parts in zip(*results))
+    return stack(results)
+
+
+# ---- elementwise ---------------------------------------------------------------------------------
+
+
+def elementwise(c: Call) -> Any:
+    """Elements broadcast from the last axis, so those with fewer axes get axes after the batch's."""
+    most = max(c.ndim(i) for i in range(len(c.values)))
+    values = [
+        reshape(v, (v.shape[0], *(1,) * (most - n), *v.shape[1:]))
+        if b and (n := _ndim(v) - 1) < most
+        else v
+        for v, b in zip(c.values, c.batched)
+    ]
+    return c.run(*values)
+
+
+def same(c: Call) -> Any:
+    """An elementwise kernel that does not broadcast."""
+    return c.run(*(c.all(i).contiguous() for i in range(len(c.values))))
+
+
+# ---- along axes ----------------------------------------------------------------------------------
+
+
+def reduction(c: Call) -> Any:
+    """axis: None, an integer or several; keepdims."""
+    x, ndim = c.values[0], c.ndim(0)
+    axes = normalize_axes(c.params.get("axis"), ndim, c.function.__name__)
+    if not ndim:
+        return reshape(c.run(reshape(x, (c.size, 1)), axis=1, keepdims=False), (c.size,))
+    return c.run(x, axis=tuple(a + 1 for a in axes))
+
+
+def position(c: Call) -> Any:
+    """axis: None for all, or an integer; keepdims."""
+    x, ndim, axis = c.values[0], c.ndim(0), c.params.get("axis")
+    if axis is None or not ndim:
+        count = 1
+        for n in c.shape(0):
+            count *= n
+        y = c.run(reshape(x, (c.size, count)), axis=1, keepdims=False)
+        return reshape(y, (c.size, *(1,) * ndim)) if c.params.get("keepdims") else y
+    return c.run(x, axis=normalize_axis(axis, ndim, c.function.__name__) + 1)
+
+
+def along(c: Call) -> Any:
+    """axis: an integer, of all inputs alike."""
+    if not c.ndim(0):
+        return None
+    axis = normalize_axis(c.params["axis"], c.ndim(0), c.function.__name__) + 1
+    return c.run(*(c.all(i) for i in range(len(c.values))), axis=axis)
+
+
+def trailing(c: Call) -> Any:
+    """One input, of which the op sees the last axes only."""
+    return c.run(*c.values)
+
+
+def join(c: Call) -> Any:
+    """concat"""
+    axis = normalize_axis(c.params["axis"], c.ndim(0), "concat") + 1
+    return concat([c.all(i) for i in range(len(c.values))], axis)
+
+
+# ---- shapes --------------------------------------------------------------------------------------
+
+
+def reshaped(c: Call) -> Any:
+    shape = c.params["shape"]
+    element = c.shape(0)
+    count = 1
+    for n in element:
+        count *= n
+    target = infer_reshape(
+        element, count, tuple(shape) if isinstance(shape, list) else shape, "reshape"
+    )
+    return reshape(c.values[0], (c.size, *target))
+
+
+def permuted(c: Call) -> Any:
+    ndim = c.ndim(0)
+    axes = [normalize_axis(a, ndim, "permute_dims") + 1 for a in c.params["axes"]]
+    if len(axes) != ndim:
+        return None  # which raises the op's error
+    return permute_dims(c.values[0], (0, *axes))
+
+
+def transposed(c: Call) -> Any:
+    return matrix_transpose(c.values[0]) if c.ndim(0) > 1 else None
+
+
+def repeated(c: Call) -> Any:
+    shape = c.params["shape"]
+    target = (shape,) if isinstance(shape, int) else tuple(shape)
+    x, missing = c.values[0], len(target) - c.ndim(0)
+    if missing < 0:
+        return None
+    return broadcast_to(reshape(x, (c.size, *(1,) * missing, *c.shape(0))), (c.size, *target))
+
+
+# ---- indices -------------------------------------------------------------------------------------
+
+
+def _key(key: Any) -> tuple[Any, ...]:
+    return (slice(None), *(key if isinstance(key, tuple) else (key,)))
+
+
+def _leading(key: Any) -> int:
+    """How many axes an index of arrays puts before the batch's: where slices lie between arrays,
+    NumPy puts the axes of the arrays first."""
+    parts = key if isinstance(key, tuple) else (key,)
+    places = [i for i, k in enumerate(parts) if isinstance(k, (np.ndarray, int, np.integer))]
+    if not places or places[-1] - places[0] + 1 == len(places):
+        return 0
+    arrays = [
+        k.nonzero()[0] if isinstance(k, np.ndarray) and k.dtype == bool else np.asarray(k)
+        for k in (parts[i] for i in places)
+    ]
+    return int(np.broadcast(*arrays).ndim) if len(arrays) > 1 else arrays[0].ndim
+
+
+def windowed(c: Call) -> Any:
+    return c.run(c.values[0], key=_key(c.params["key"]))
+
+
+def windowed_gradient(c: Call) -> Any:
+    shape = (c.size, *c.params["shape"])
+    return c.run(c.values[0], shape=shape, key=_key(c.params["key"]))
+
+
+def gathered(c: Call) -> Any:
+    key = c.params["key"]
+    y = c.run(c.values[0], key=_key(key))
+    lead = _leading(key)
+    return moveaxis(y, lead, 0) if lead else y
+
+
+def scattered(c: Call) -> Any:
+    key = c.params["key"]
+    gy, lead = c.values[0], _leading(key)
+    gy = moveaxis(gy, 0, lead) if lead else gy
+    return c.run(gy, shape=(c.size, *c.params["shape"]), key=_key(key))
+
+
+def _rows(index: Any, n: int, size: int, ndim: int) -> Any:
+    """Positions along an axis of length n, of each element of a batch, as positions along the axis
+    that batch and axis make together."""
+    index = astype(index, "int64")
+    index = where(index < 0, index + n, index)
+    return index + reshape(arange(size), (size, *(1,) * ndim)) * n
+
+
+def _check_rows(index: Any, n: int) -> bool:
+    while hasattr(index, "value"):
+        index = index.value
+    array = index.detach()._array()
+    return array.dtype.kind in "iu" and bool(((array >= -n) & (array < n)).all())
+
+
+def taken(c: Call) -> Any:
+    (x, index), ndim = c.values, c.ndim(0)
+    if not ndim:
+        return None
+    axis = normalize_axis(c.params["axis"], ndim, "take")
+    if not c.batched[1]:
+        return take(x, index, axis + 1)
+    if not c.batched[0]:
+        return moveaxis(take(x, index, axis), axis, 0)
+    n, places = c.shape(0)[axis], c.ndim(1)
+    if not _check_rows(index, n):
+        return None  # which names the position
+    x = moveaxis(x, axis + 1, 1)
+    rest = x.shape[2:]
+    y = take(reshape(x, (c.size * n, *rest)), _rows(index, n, c.size, places), 0)
+    # (size, *places, *rest) with the axes before `axis` first
+    order = (
+        0,
+        *range(1 + places, 1 + places + axis),
+        *range(1, 1 + places),
+        *range(1 + places + axis, y.ndim),
+    )
+    return permute_dims(y, order)
+
+
+def taken_gradient(c: Call) -> Any:
+    shape, ndim = tuple(c.params["shape"]), len(c.params["shape"])
+    axis = normalize_axis(c.params["axis"], ndim, "take")
+    if not c.batched[1]:
+        return take_gradient(c.values[0], c.values[1], (c.size, *shape), axis + 1)
+    gy, index, places, n = c.all(0), c.values[1], c.ndim(1), shape[axis]
+    if not _check_rows(index, n):
+        return None
+    rest = shape[:axis] + shape[axis + 1 :]
+    order = (
+        0,
+        *range(1 + axis, 1 + axis + places),
+        *range(1, 1 + axis),
+        *range(1 + axis + places, gy.ndim),
+    )
+    rows = _rows(index, n, c.size, places)
+    gx = take_gradient(permute_dims(gy, order), rows, (c.size * n, *rest), 0)
+    return moveaxis(reshape(gx, (c.size, n, *rest)), 1, axis + 1)
+
+
+def one_hots(c: Call) -> Any:
+    return c.run(c.values[0])
+
+
+# ---- matrices ------------------------------------------------------------------------------------
+
+
+def product(c: Call) -> Any:
+    values = []
+    ranks = [max(c.ndim(i), 2) for i in (0, 1)]
+    vector = [c.ndim(i) == 1 for i in (0, 1)]
+    if not (c.ndim(0) and c.ndim(1)):
+        return None
+    for i, axis in ((0, -2), (1, -1)):
+        v = expand_dims(c.values[i], axis) if vector[i] else c.values[i]
+        missing = max(ranks) - ranks[i]
+        if c.batched[i] and missing:
+            v = reshape(v, (v.shape[0], *(1,) * missing, *v.shape[1:]))
+        values.append(v)
+    y = matmul(*values)
+    if vector[1]:
+        y = reshape(y, y.shape[:-1])
+    if vector[0]:
+        y = reshape(y, (*y.shape[: -1 if vector[1] else -2], *(() if vector[1] else y.shape[-1:])))
+    return y
+
+
+def affine(c: Call) -> Any:
+    """linear, and linear_activated"""
+    if c.batched[0] and not any(c.batched[1:]):
+        return c.run(*c.values)
+    x, weight, bias = (c.element(i) for i in range(3))
+    y = matmul(x, matrix_transpose(weight))
+    y = y if bias is None else add(y, bias)
+    activation = c.params.get("activation")
+    return c.held(y if activation is None else FUSIBLE[activation][1](y))
+
+
+def normalized(c: Call) -> Any:
+    """layer_norm, and rms_norm"""
+    if c.batched[0] and not any(c.batched[1:]):
+        return c.run(*c.values)
+    x, *others = (c.element(i) for i in range(len(c.values)))
+    y = invoke(c.function, (x, *(None for _ in others)), c.params)
+    for parameter, combine in zip(others, (mul, add)):
+        y = y if parameter is None else combine(y, parameter)
+    return c.held(y)
+
+
+def cross_entropies(c: Call) -> Any:
+    if c.batched[2] or c.ndim(0) != 2 or c.ndim(1) != 1:
+        return None
+    x, labels, weight = c.all(0), c.all(1), c.values[2]
+    rows, classes = c.shape(0)
+    reduction = c.params["reduction"]
+    losses = reshape(
+        c.run(
+            reshape(x, (c.size * rows, classes)),
+            reshape(labels, (c.size * rows,)),
+            weight,
+            reduction="none" if reduction in ("mean", "sum") else reduction,
+        ),
+        (c.size, rows),
+    )
+    if reduction == "none":
+        return losses
+    total = losses.sum(1)
+    if reduction == "sum":
+        return total
+    counts = labels != c.params["ignore_index"]
+    shares = astype(counts, losses.dtype)
+    if weight is not None:
+        safe = where(counts, labels, 0)
+        shares = shares * astype(take(weight.detach(), safe, 0), losses.dtype)
+    return total / shares.sum(1)
+
+
+RULES: dict[str, Callable[[Call], Any]] = {
+    **dict.fromkeys(
+        (
+            *("where", "copy", "contiguous", "astype", "bernoulli_log_loss", "equal", "not_equal"),
+            *("less", "less_equal", "greater", "greater_equal", "bitwise_and", "bitwise_or"),
+            *("bitwise_xor", "bitwise_invert"),
+        ),
+        elementwise,
+    ),
+    **dict.fromkeys(
+        ("sum", "mean", "max", "min", "prod", "norm", "var", "logsumexp", "all", "any"), reduction
+    ),
+    **dict.fromkeys(("argmax", "argmin"), position),
+    **dict.fromkeys(("softmax", "softmax_gradient", "log_softmax", "log_softmax_gradient"), along),
+    "same": same,
+    "concat": join,
+    "reshape": reshaped,
+    "permute_dims": permuted,
+    "matrix_transpose": transposed,
+    "broadcast_to": repeated,
+    "window": windowed,
+    "window_gradient": windowed_gradient,
+    "gather": gathered,
+    "scatter_add": scattered,
+    "take": taken,
+    "take_gradient": taken_gradient,
+    "one_hot": one_hots,
+    "matmul": product,
+    "linear": affine,
+    "linear_activated": affine,
+    "layer_norm": normalized,
+    "rms_norm": normalized,
+    "cross_entropy": cross_entropies,
+}
