@@ -114,7 +114,7 @@ def parse_signature(signature: str) -> tuple[str, str, tuple[Parameter, ...]]:
     ('half', 'int', ['n', 'x', 'y'])
     """
     text = " ".join(re.sub(r"/\*.*?\*/", " ", signature, flags=re.DOTALL).split()).rstrip("; ")
-    match = re.fullmatch(r"(?P<returns>[\w\s]+?)\s*\b(?P<name>\w+)\s*\((?P<rest>.*)\)", text)
+    match = re.fullmatch(r"(?P<returns>[\w\s*]+?)\s*\b(?P<name>\w+)\s*\((?P<rest>.*)\)", text)
     if match is None:
         raise ArgumentError(
             f"kernel: expected a C declaration like 'int f(int64_t n, const float *x)', got {text!r}"
@@ -229,7 +229,8 @@ def load(path: str | Path, *, flags: Sequence[str] = ()) -> Module:
         source = origin.read_text(encoding="utf-8")
     except OSError as error:
         raise CompileError(f"load: {origin} cannot be read: {error.strerror}") from None
-    declarations = [m["declaration"] for m in _EXPORTED.finditer(_without_comments(source))]
+    found = _EXPORTED.finditer(_without_comments(source))
+    declarations = [m["declaration"] for m in found if "tg_module_" not in m["declaration"]]
     if not declarations:
         raise CompileError(f"load: {origin} has no function marked TG_EXPORT")
     dependencies = _included(origin)
@@ -336,15 +337,12 @@ def from_pointer(pointer: Any, signature: str) -> Kernel:
     name, returns, parameters = parse_signature(signature)
     kinds = ", ".join(f"{p.base} *" if p.pointer else p.base for p in parameters) or "void"
     own = FFI()
-    address = pointer if isinstance(pointer, int) else None
-    if address is None:
-        try:
-            address = int(own.cast("uintptr_t", pointer))
-        except TypeError:
-            raise DTypeError(
-                f"from_pointer: expected a cffi function pointer or an address for {name}, got "
-                f"{type(pointer).__name__}"
-            ) from None
+    if not isinstance(pointer, (int, FFI.CData)):
+        raise DTypeError(
+            f"from_pointer: expected a cffi function pointer or an address for {name}, got "
+            f"{type(pointer).__name__}"
+        )
+    address = pointer if isinstance(pointer, int) else int(own.cast("uintptr_t", pointer))
     if not address:
         raise ArgumentError(f"from_pointer: the pointer for {name} is NULL")
     return _kernel(own, own.cast(f"{returns} (*)({kinds})", address), signature)
