@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from tensorgrad.autograd import functional
     from tensorgrad.autograd._anomaly import detect_anomaly
     from tensorgrad.autograd._checkpoint import checkpoint
+    from tensorgrad.autograd._function import Function, once_differentiable
     from tensorgrad.autograd._saved import saved_tensors_hooks
 
 _LATER = {  # loaded when first asked for
+    "Function": "_function",
     "checkpoint": "_checkpoint",
     "detect_anomaly": "_anomaly",
     "functional": "",
+    "once_differentiable": "_function",
     "saved_tensors_hooks": "_saved",
 }
 
@@ -43,6 +46,7 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "Case",
+    "Function",
     "Leaf",
     "Node",
     "Op",
@@ -56,6 +60,7 @@ __all__ = [
     "inference_mode",
     "is_grad_enabled",
     "no_grad",
+    "once_differentiable",
     "op",
     "registry",
     "saved_tensors_hooks",
