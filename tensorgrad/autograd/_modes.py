@@ -27,6 +27,9 @@ mode = _Mode()
 # streams of random numbers, with get_state and set_state, that a recomputation sets back
 random_streams: list[Any] = []
 
+# other states, with get_state and set_state, that a recomputation must find as they were
+states: list[Any] = []
+
 # told when sites begin to be traced (True), and end (False)
 tracers: list[Callable[[bool], None]] = []
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from tensorgrad._tensor import Tensor
+from tensorgrad.autograd._modes import states
 from tensorgrad.autograd._traced import Traced
 from tensorgrad.errors import TransformError
 from tensorgrad.func._rules import Call, compute
@@ -22,8 +23,17 @@ class _Levels(threading.local):
     def __init__(self) -> None:
         self.sizes: list[int] = []  # of the batch of level 1, 2, ...
 
+    def get_state(self) -> list[int]:
+        """Which batches there are."""
+        return list(self.sizes)
+
+    def set_state(self, state: list[int]) -> None:
+        """Goes back to what `get_state` said."""
+        self.sizes = list(state)
+
 
 levels = _Levels()
+states.append(levels)
 
 
 class Batched(Tensor, Traced):

@@ -110,8 +110,8 @@ def invoke(function: Callable[..., Any], inputs: tuple[Any, ...], params: dict[s
 def compute(call: Call) -> Any:
     """The results of a call, with the batch as axis 0."""
     declared = getattr(call.function, "op", None)
-    name = getattr(call.function, "batching", None) or (declared.name if declared else "")
-    rule = RULES.get(name)
+    wanted = getattr(declared or call.function, "batching", None)
+    rule = wanted if callable(wanted) else RULES.get(wanted or (declared.name if declared else ""))
     if rule is None:
         rule = elementwise if declared and declared.family in ("unary", "binary") else loop
     result = rule(call)
@@ -186,8 +186,11 @@ def along(c: Call) -> Any:
 
 
 def trailing(c: Call) -> Any:
-    """One input, of which the op sees the last axes only."""
-    return c.run(*c.values)
+    """An op that sees the last axes only."""
+    several = range(len(c.values))
+    if len({c.ndim(i) for i in several}) > 1:
+        return None
+    return c.run(*(c.all(i) for i in several))
 
 
 def join(c: Call) -> Any:
@@ -336,10 +339,6 @@ def taken_gradient(c: Call) -> Any:
     return moveaxis(reshape(gx, (c.size, n, *rest)), 1, axis + 1)
 
 
-def one_hots(c: Call) -> Any:
-    return c.run(c.values[0])
-
-
 # ---- matrices ------------------------------------------------------------------------------------
 
 
@@ -427,6 +426,10 @@ RULES: dict[str, Callable[[Call], Any]] = {
     ),
     **dict.fromkeys(("argmax", "argmin"), position),
     **dict.fromkeys(("softmax", "softmax_gradient", "log_softmax", "log_softmax_gradient"), along),
+    "elementwise": elementwise,
+    "reduction": reduction,
+    "along": along,
+    "trailing": trailing,
     "same": same,
     "concat": join,
     "reshape": reshaped,
@@ -439,7 +442,7 @@ RULES: dict[str, Callable[[Call], Any]] = {
     "scatter_add": scattered,
     "take": taken,
     "take_gradient": taken_gradient,
-    "one_hot": one_hots,
+    "one_hot": trailing,
     "matmul": product,
     "linear": affine,
     "linear_activated": affine,

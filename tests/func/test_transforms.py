@@ -245,6 +245,10 @@ def test_hooks_and_checkpoint_inside():
     x = t(4, 3)
     want = func.vmap(func.grad(lambda x: (x * w).tanh().sum()))(x)
     same(func.vmap(func.grad(f))(x), want.detach().numpy())
+    func.vmap(f)(x).sum().backward()  # runs f again, when vmap has ended
+    got, w.grad = w.grad, None
+    (x * w).tanh().sum().backward()
+    same(got, w.grad.numpy())
 
 
 def test_errors():
