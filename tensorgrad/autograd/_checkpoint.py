@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tensorgrad.autograd._modes import enable_grad, mode, random_streams, states
+from tensorgrad.autograd._modes import mode, random_streams, recording, states
 from tensorgrad.autograd._saved import (
     Packing,
     is_tensor,
@@ -67,7 +67,7 @@ class _Frame:
         try:
             for holder, state in self.restored:
                 holder.set_state(state)
-            with enable_grad(), Packing(collector):
+            with recording(), Packing(collector):
                 self.function(*args, **dict(zip(names, values)))
         finally:
             for holder, state in before:

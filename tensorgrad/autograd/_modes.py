@@ -190,6 +190,18 @@ class enable_grad(_Switch):
     enabled = True
 
 
+class recording:
+    """Operations inside are recorded, whatever is on outside: for what is recorded to be used and
+    dropped, as in a transformation."""
+
+    def __enter__(self) -> None:
+        self._before = mode.enabled, mode.inference
+        mode.enabled, mode.inference = True, False
+
+    def __exit__(self, *_: object) -> None:
+        mode.enabled, mode.inference = self._before
+
+
 class inference_mode:
     """Operations inside are not recorded, nor does `enable_grad` inside record them. A context
     manager, and a decorator, with or without brackets. inference_mode(False) does nothing.

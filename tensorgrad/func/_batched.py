@@ -12,11 +12,11 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from tensorgrad._tensor import Tensor
+from tensorgrad._tensor import Tensor, as_tensor
 from tensorgrad.autograd._modes import states
 from tensorgrad.autograd._traced import Traced
 from tensorgrad.errors import TransformError
-from tensorgrad.func._rules import Call, compute
+from tensorgrad.func._rules import Call, compute, leading
 
 
 class _Levels(threading.local):
@@ -68,7 +68,14 @@ class Batched(Tensor, Traced):
                 "the function that vmap was given"
             )
         batched = tuple(isinstance(x, Batched) and x.level == level for x in inputs)
-        values = tuple(x.value if b else x for x, b in zip(inputs, batched))
+        values = tuple(
+            x.value
+            if b
+            else x
+            if x is None or isinstance(x, (Tensor, int, float, complex))
+            else as_tensor(x, function.__name__)
+            for x, b in zip(inputs, batched)
+        )
         result = compute(Call(function, values, batched, params, self.value._shape[0], level))
         if isinstance(result, tuple):
             return tuple(Batched(part, level) for part in result)
@@ -126,6 +133,10 @@ class Batched(Tensor, Traced):
             raise TransformError(
                 "setitem: inside vmap an index of Tensors can be read, not written"
             )
+        if leading(key):
+            raise TransformError(
+                "setitem: inside vmap an index with slices between arrays can be read, not written"
+            )
         full = (slice(None), *basic)
         target = Batched(self.value[full], self.level)
         self.value[full] = target._aligned(value, "setitem")
@@ -163,7 +174,16 @@ for _name, _value in tuple(vars(Tensor).items()):
         setattr(Batched, _name, _in_place(_name, _value))
 for _name in (
     *("numpy", "_array", "__array__", "item", "tolist", "__float__", "__complex__", "__int__"),
-    *("__index__", "__bool__", "__format__", "__copy__", "__deepcopy__", "__reduce__", "backward"),
+    *(
+        "__index__",
+        "__bool__",
+        "__format__",
+        "__copy__",
+        "__deepcopy__",
+        "__reduce__",
+        "__dlpack__",
+        "backward",
+    ),
     *("requires_grad_", "register_hook", "register_post_accumulate_grad_hook", "retain_grad"),
 ):
     setattr(Batched, _name, _refused(_name))

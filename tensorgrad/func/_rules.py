@@ -242,7 +242,7 @@ def _key(key: Any) -> tuple[Any, ...]:
     return (slice(None), *(key if isinstance(key, tuple) else (key,)))
 
 
-def _leading(key: Any) -> int:
+def leading(key: Any) -> int:
     """How many axes an index of arrays puts before the batch's: where slices lie between arrays,
     NumPy puts the axes of the arrays first."""
     parts = key if isinstance(key, tuple) else (key,)
@@ -268,13 +268,13 @@ def windowed_gradient(c: Call) -> Any:
 def gathered(c: Call) -> Any:
     key = c.params["key"]
     y = c.run(c.values[0], key=_key(key))
-    lead = _leading(key)
+    lead = leading(key)
     return moveaxis(y, lead, 0) if lead else y
 
 
 def scattered(c: Call) -> Any:
     key = c.params["key"]
-    gy, lead = c.values[0], _leading(key)
+    gy, lead = c.values[0], leading(key)
     gy = moveaxis(gy, 0, lead) if lead else gy
     return c.run(gy, shape=(c.size, *c.params["shape"]), key=_key(key))
 

@@ -13,8 +13,7 @@ from weakref import WeakSet
 
 from tensorgrad._native import clock
 from tensorgrad._tensor import Tensor, as_tensor
-from tensorgrad.autograd import enable_grad
-from tensorgrad.autograd._modes import mode
+from tensorgrad.autograd._modes import mode, recording
 from tensorgrad.autograd._tape import Leaf, Node, backward, record
 from tensorgrad.autograd._traced import traced
 from tensorgrad.autograd._tree import built, leaves_of
@@ -66,7 +65,7 @@ class _Run:
         self.of = len(levels.sizes)
         self.recorded = mode.enabled
         start = clock()
-        with enable_grad():
+        with recording():
             self.xs = [
                 _place(lowered(_float(leaf, where), self.of), self.recorded)
                 for leaf in leaves_of(trees)
@@ -145,7 +144,7 @@ class _Run:
             )
         vs = [_matched(leaf, x, self) for leaf, x in zip(leaves, self.xs)]
         if not hasattr(self, "us"):
-            with enable_grad():
+            with recording():
                 self.us = [_place(zeros_like(y), False) for y in self.ys]
                 self.gs = self.pull(self.us, create=True)
         found = [(g._node, v) for g, v in zip(self.gs, vs) if g is not None and g._node is not None]

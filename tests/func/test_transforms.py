@@ -251,6 +251,17 @@ def test_hooks_and_checkpoint_inside():
     same(got, w.grad.numpy())
 
 
+@pytest.mark.parametrize("off", [tensorgrad.no_grad, tensorgrad.inference_mode])
+def test_where_nothing_is_recorded(off):
+    with off():
+        same(func.grad(lambda x: (x**3).sum())(X), 3 * X.numpy() ** 2)
+        same(func.jvp(lambda x: x**3, (X,), (X,))[1], 3 * X.numpy() ** 3)
+        same(func.hessian(lambda x: (x**3).sum())(X), np.diag(6 * X.numpy()))
+        same(functional.jacobian(lambda x: x**2, X), np.diag(2 * X.numpy()))
+        assert not tensorgrad.is_grad_enabled()
+    assert tensorgrad.is_grad_enabled()
+
+
 def test_errors():
     with pytest.raises(ShapeError, match=r"one element, got \(3,\)"):
         func.grad(lambda x: x)(X)

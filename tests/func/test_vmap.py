@@ -62,6 +62,7 @@ def test_results_that_do_not_differ():
 def test_arrays_and_numbers():
     same(func.vmap(lambda x, k: x * k, (0, None))(np.arange(3.0), 2.0), 2 * np.arange(3.0))
     same(func.vmap(lambda x, a: x + a)(t(3) * 0, np.arange(3.0)), np.arange(3.0))
+    same(func.vmap(lambda x: [1.0, 2.0] - x * [1.0, 1.0])(t(3) * 0), np.tile([1.0, 2.0], (3, 1)))
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 5, 100])
@@ -160,6 +161,11 @@ def test_writes_in_place():
         return y
 
     same(func.vmap(function)(x, v), tensorgrad.stack([function(x[i], v[i]) for i in range(3)]))
+    apart = (np.array([0]), slice(None), np.array([0]))
+    with pytest.raises(TransformError, match="between arrays"):
+        func.vmap(lambda x: (x * 1).__setitem__(apart, 1.0))(t(3, 2, 2, 2))
+    with pytest.raises(TransformError, match="index of Tensors"):
+        func.vmap(lambda x, i: (x * 1).__setitem__(i, 1.0))(x, tensorgrad.tensor([0, 1, 2]))
     with pytest.raises(TransformError, match="out-of-place"):
         func.vmap(lambda v: func.vmap(lambda w: (v * 1).add_(w))(t(2)))(v)
 
