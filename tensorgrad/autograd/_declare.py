@@ -151,7 +151,7 @@ def op(
                right for every op. "elementwise": as the inputs broadcast; "trailing": the op looks
                at the last axes only, whatever comes before them; "along": at one, its parameter
                `axis`; "reduction": at those of its parameter `axis` (None, one or several), with
-               `keepdims`. Or a rule, a function of a Call (see func/_rules.py).
+               `keepdims`. Or a rule, a function of a Call (see func/_call.py).
 
     Raises ValueError if the name is taken, or the docstring missing.
 

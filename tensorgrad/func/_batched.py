@@ -16,7 +16,8 @@ from tensorgrad._tensor import Tensor, as_tensor
 from tensorgrad.autograd._modes import states
 from tensorgrad.autograd._traced import Traced
 from tensorgrad.errors import TransformError
-from tensorgrad.func._rules import Call, compute, leading
+from tensorgrad.func._call import Call
+from tensorgrad.func._rules import compute, leading
 
 
 class _Levels(threading.local):
