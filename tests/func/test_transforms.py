@@ -69,6 +69,9 @@ def test_grad_nests():
     same(func.grad(func.grad(func.grad(f)))(x), 60 * 1.5**2)
     inner = lambda x: func.grad(lambda y: x * y**3)(x)  # 3 x^3  # noqa: E731
     same(func.grad(inner)(x), 9 * 1.5**2)
+    w = t(3)
+    by_closure = lambda w: func.grad(lambda x: (x**2 * w).sum())(X).sum()  # noqa: E731
+    same(func.grad(by_closure)(w), 2 * X.numpy())
     constant = lambda x: func.grad(lambda y: y * 2)(x) * x  # noqa: E731
     same(func.grad(constant)(x), 2.0)
 
@@ -189,6 +192,23 @@ def test_with_vmap():
     total = lambda w: func.vmap(lambda x: func.grad(scalar)(x, w).square().sum())(x).sum()  # noqa: E731
     want = func.grad(lambda w: sum(func.grad(scalar)(x[i], w).square().sum() for i in range(4)))
     same(func.grad(total)(W), want(W).numpy())
+
+
+def test_cotangents_and_tangents_of_several_batches():
+    x, u = t(4, 3), t(5, 3)
+    slope = 1 - np.tanh(x.numpy()) ** 2
+    want = slope[:, None] * u.numpy() * x.numpy()[:, None]
+
+    def pulled(x):
+        _, pull = func.vjp(tensorgrad.tanh, x)
+        return func.vmap(lambda u: pull(u * x)[0])(u)
+
+    same(func.vmap(pulled)(x), want)
+
+    def pushed(x):
+        return func.vmap(lambda u: func.jvp(tensorgrad.tanh, (x,), (u * x,))[1])(u)
+
+    same(func.vmap(pushed)(x), want)
 
 
 def test_per_sample_gradients_of_a_module():
