@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tensorgrad.autograd._modes import enable_grad, mode, random_streams
+from tensorgrad.autograd._modes import mode, random_streams, recording, states
 from tensorgrad.autograd._saved import (
     Packing,
     is_tensor,
@@ -29,7 +29,9 @@ class _Frame:
     ) -> None:
         self.function = function
         self.seq = now()
-        self.random = [s.get_state() for s in random_streams] if keeps_random_state else None
+        self.restored = [
+            (s, s.get_state()) for s in (states + random_streams if keeps_random_state else states)
+        ]
         arguments = (list(args), list(kwargs), list(kwargs.values()))
         outer = packers.stack[-1] if packers.stack else None
         self.arguments: Callable[[Any], Any] = (
@@ -61,16 +63,15 @@ class _Frame:
         """Runs the function again and collects what its nodes save."""
         collector = _Collector(self)
         args, names, values = self.arguments(self)
-        before = [s.get_state() for s in random_streams]
+        before = [(s, s.get_state()) for s, _ in self.restored]
         try:
-            if self.random is not None:
-                for stream, state in zip(random_streams, self.random):
-                    stream.set_state(state)
-            with enable_grad(), Packing(collector):
+            for holder, state in self.restored:
+                holder.set_state(state)
+            with recording(), Packing(collector):
                 self.function(*args, **dict(zip(names, values)))
         finally:
-            for stream, state in zip(random_streams, before):
-                stream.set_state(state)
+            for holder, state in before:
+                holder.set_state(state)
         if collector.count < len(self.names):
             raise CheckpointError(
                 f"checkpoint: run again, the function recorded {collector.count} operations, and "

@@ -59,6 +59,7 @@ class Op:
     kernel     where it computes: "C" or "NumPy".
     methods    the names under which a Tensor has it.
     second     whether gradients of its gradient are checked.
+    batching   how vmap computes it, where that is not known by its name (see `op`).
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Op:
         methods: tuple[str, ...],
         second: bool | None = None,
         tags: Sequence[str] = (),
+        batching: Any = None,
     ) -> None:
         self.name = name
         self.function = function
@@ -85,6 +87,7 @@ class Op:
         self.methods = methods
         self.second = differentiable if second is None else second
         self.tags = frozenset(tags)
+        self.batching = batching
 
     def __repr__(self) -> str:
         return f"<op {self.name}: {self.family}, {self.kernel}>"
@@ -124,6 +127,7 @@ def op(
     second: bool = True,
     kernel_only: bool = False,
     view: bool = False,
+    batching: str | Callable[[Any], Any] | None = None,
     tags: Sequence[str] = (),
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Declares an op. Used by the built-ins and open to everyone.
@@ -145,6 +149,12 @@ def op(
                forward runs, and a result that is an input or no float is treated as such.
     view       The result may show the memory of the first input, made with `view`: a later write in
                place to either is then differentiated for both.
+
+    batching   How `func.vmap` computes a whole batch at once; None: element by element, which is
+               right for every op. "elementwise": as the inputs broadcast; "trailing": the op looks
+               at the last axes only, whatever comes before them; "along": at one, its parameter
+               `axis`; "reduction": at those of its parameter `axis` (None, one or several), with
+               `keepdims`. Or a rule, a function of a Call (see func/_call.py).
 
     Raises ValueError if the name is taken, or the docstring missing.
 
@@ -179,6 +189,7 @@ def op(
                 methods=methods_of(forward.__name__, method),
                 second=second and gradient is not None,
                 tags=tags,
+                batching=batching,
             )
         )
         return function

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tensorgrad.autograd._tape import backward
-from tensorgrad.errors import GradientError, ShapeError
+from tensorgrad.autograd._traced import traced
+from tensorgrad.errors import GradientError, ShapeError, TransformError
 
 
 def root_gradient(output: Any, gradient: Any, where: str) -> Any:
@@ -71,6 +72,10 @@ def grad(
     if len(gys) != len(ys):
         raise GradientError(
             f"autograd.grad: expected {len(ys)} grad_outputs, one per output, got {len(gys)}"
+        )
+    if traced((*ys, *xs)) is not None:
+        raise TransformError(
+            "autograd.grad: inside vmap a tensor stands for all of a batch; use func.grad, or func.vjp"
         )
     for i, x in enumerate(xs):
         if x._node is None:

@@ -27,6 +27,9 @@ mode = _Mode()
 # streams of random numbers, with get_state and set_state, that a recomputation sets back
 random_streams: list[Any] = []
 
+# other states, with get_state and set_state, that a recomputation must find as they were
+states: list[Any] = []
+
 # told when sites begin to be traced (True), and end (False)
 tracers: list[Callable[[bool], None]] = []
 
@@ -185,6 +188,18 @@ class enable_grad(_Switch):
     """
 
     enabled = True
+
+
+class recording:
+    """Operations inside are recorded, whatever is on outside: for what is recorded to be used and
+    dropped, as in a transformation."""
+
+    def __enter__(self) -> None:
+        self._before = mode.enabled, mode.inference
+        mode.enabled, mode.inference = True, False
+
+    def __exit__(self, *_: object) -> None:
+        mode.enabled, mode.inference = self._before
 
 
 class inference_mode:

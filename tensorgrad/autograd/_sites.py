@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from linecache import getline
@@ -13,7 +14,7 @@ from tensorgrad.autograd import _tape
 from tensorgrad.autograd._modes import mode, tracers
 from tensorgrad.autograd._tape import watchers
 
-_PACKAGE = str(Path(__file__).parent.parent) + "/"
+_PACKAGE = str(Path(__file__).parent.parent) + os.sep
 
 
 class Site:
@@ -36,8 +37,8 @@ class Site:
 
 def is_ours(frame: Any) -> bool:
     """Whether a frame runs code of this package, or an op's generated code."""
-    name = frame.f_code.co_filename
-    return name.startswith((_PACKAGE, "<op ")) or name.endswith("/functools.py")
+    name: str = frame.f_code.co_filename
+    return name.startswith((_PACKAGE, "<op "))
 
 
 class _Writer(str):

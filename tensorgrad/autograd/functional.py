@@ -11,7 +11,7 @@ from typing import Any
 
 from tensorgrad.autograd._declare import registry
 from tensorgrad.autograd._functional import grad
-from tensorgrad.autograd._modes import enable_grad, mode
+from tensorgrad.autograd._modes import mode, recording
 from tensorgrad.autograd._saved import is_tensor, on_tape
 from tensorgrad.autograd._tape import Leaf, record
 from tensorgrad.errors import ArgumentError, DTypeError, GradientError, ShapeError
@@ -137,7 +137,7 @@ def vjp(
     (tensor([1., 4.]), tensor([2., 4.]))
     """
     create = create_graph and mode.enabled
-    with enable_grad():
+    with recording():
         xs, many = _inputs(inputs, "vjp", create)
         ys, several = _outputs(func(*xs), "vjp")
         vs = _direction(v, ys, "vjp", "results")
@@ -174,7 +174,7 @@ def jvp(
     (tensor([1., 4.]), tensor([2., 4.]))
     """
     create = create_graph and mode.enabled
-    with enable_grad():
+    with recording():
         xs, _ = _inputs(inputs, "jvp", create)
         vs = _direction(v, xs, "jvp", "inputs")
         ys, several = _outputs(func(*xs), "jvp")
@@ -227,7 +227,7 @@ def jacobian(
             [0., 4.]])
     """
     create = create_graph and mode.enabled
-    with enable_grad():
+    with recording():
         blocks, many, several = _jacobian(func, inputs, create, strict, "jacobian")
     return _released(_as(several, [_as(many, row) for row in blocks]), create)
 
@@ -252,7 +252,7 @@ def hessian(
         y = _scalar(func(*xs), "hessian")
         return _grads((y,), xs, (y._filled(1.0),), True, strict, "hessian")
 
-    with enable_grad():
+    with recording():
         blocks, many, _ = _jacobian(gradient, inputs, create, strict, "hessian")
     return _released(_as(many, [_as(many, row) for row in blocks]), create)
 
@@ -274,7 +274,7 @@ def vhp(
     (tensor(9.), tensor([ 6., 12.]))
     """
     create = create_graph and mode.enabled
-    with enable_grad():
+    with recording():
         xs, many = _inputs(inputs, "vhp", create)
         vs = _direction(v, xs, "vhp", "inputs")
         y = _scalar(func(*xs), "vhp")
@@ -301,7 +301,7 @@ def hvp(
     (tensor(9.), tensor([ 6., 12.]))
     """
     create = create_graph and mode.enabled
-    with enable_grad():
+    with recording():
         xs, many = _inputs(inputs, "hvp", create)
         vs = _direction(v, xs, "hvp", "inputs")
         y = _scalar(func(*xs), "hvp")

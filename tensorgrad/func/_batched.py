@@ -12,18 +12,29 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from tensorgrad._tensor import Tensor
+from tensorgrad._tensor import Tensor, as_tensor
+from tensorgrad.autograd._modes import states
 from tensorgrad.autograd._traced import Traced
 from tensorgrad.errors import TransformError
-from tensorgrad.func._rules import Call, compute
+from tensorgrad.func._call import Call
+from tensorgrad.func._rules import compute, leading
 
 
 class _Levels(threading.local):
     def __init__(self) -> None:
         self.sizes: list[int] = []  # of the batch of level 1, 2, ...
 
+    def get_state(self) -> list[int]:
+        """Which batches there are."""
+        return list(self.sizes)
+
+    def set_state(self, state: list[int]) -> None:
+        """Goes back to what `get_state` said."""
+        self.sizes = list(state)
+
 
 levels = _Levels()
+states.append(levels)
 
 
 class Batched(Tensor, Traced):
@@ -58,7 +69,14 @@ class Batched(Tensor, Traced):
                 "the function that vmap was given"
             )
         batched = tuple(isinstance(x, Batched) and x.level == level for x in inputs)
-        values = tuple(x.value if b else x for x, b in zip(inputs, batched))
+        values = tuple(
+            x.value
+            if b
+            else x
+            if x is None or isinstance(x, (Tensor, int, float, complex))
+            else as_tensor(x, function.__name__)
+            for x, b in zip(inputs, batched)
+        )
         result = compute(Call(function, values, batched, params, self.value._shape[0], level))
         if isinstance(result, tuple):
             return tuple(Batched(part, level) for part in result)
@@ -116,6 +134,10 @@ class Batched(Tensor, Traced):
             raise TransformError(
                 "setitem: inside vmap an index of Tensors can be read, not written"
             )
+        if leading(key):
+            raise TransformError(
+                "setitem: inside vmap an index with slices between arrays can be read, not written"
+            )
         full = (slice(None), *basic)
         target = Batched(self.value[full], self.level)
         self.value[full] = target._aligned(value, "setitem")
@@ -153,7 +175,16 @@ for _name, _value in tuple(vars(Tensor).items()):
         setattr(Batched, _name, _in_place(_name, _value))
 for _name in (
     *("numpy", "_array", "__array__", "item", "tolist", "__float__", "__complex__", "__int__"),
-    *("__index__", "__bool__", "__format__", "__copy__", "__deepcopy__", "__reduce__", "backward"),
+    *(
+        "__index__",
+        "__bool__",
+        "__format__",
+        "__copy__",
+        "__deepcopy__",
+        "__reduce__",
+        "__dlpack__",
+        "backward",
+    ),
     *("requires_grad_", "register_hook", "register_post_accumulate_grad_hook", "retain_grad"),
 ):
     setattr(Batched, _name, _refused(_name))

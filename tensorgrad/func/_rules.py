@@ -6,14 +6,11 @@ result with the batch as axis 0. An op without a rule is computed element by ele
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from tensorgrad._tensor import Tensor
-from tensorgrad.autograd._recorded import parameters_of
-from tensorgrad.errors import TransformError
+from tensorgrad.func._call import Call, invoke, loop, ndim_of
 from tensorgrad.ops.arithmetic import add, mul
 from tensorgrad.ops.comparisons import where
 from tensorgrad.ops.creation import arange
@@ -28,110 +25,8 @@ from tensorgrad.ops.shaping import (
     moveaxis,
     permute_dims,
     reshape,
-    stack,
 )
 from tensorgrad.shapes import infer_reshape, normalize_axes, normalize_axis
-
-
-class Call:
-    """One call: function(*values, **params), where batched[i] says whether value i has the batch as
-    axis 0."""
-
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        values: tuple[Any, ...],
-        batched: tuple[bool, ...],
-        params: dict[str, Any],
-        size: int,
-        level: int,
-    ) -> None:
-        self.function, self.values, self.batched = function, values, batched
-        self.params, self.size, self.level = params, size, level
-
-    def ndim(self, i: int) -> int:
-        """The number of axes of one element of input i."""
-        return _ndim(self.values[i]) - self.batched[i]
-
-    def shape(self, i: int) -> tuple[int, ...]:
-        """The shape of one element of input i."""
-        shape: tuple[int, ...] = self.values[i].shape
-        return shape[1:] if self.batched[i] else shape
-
-    def all(self, i: int) -> Tensor:
-        """Input i with a batch axis, repeated along it if it is the same for all elements."""
-        x = self.values[i]
-        if self.batched[i]:
-            return x
-        return broadcast_to(x, (self.size, *x.shape))
-
-    def run(self, *values: Any, **params: Any) -> Any:
-        """The function on other values."""
-        return invoke(self.function, values, {**self.params, **params})
-
-    def element(self, i: int) -> Any:
-        """Input i as the caller had it."""
-        from tensorgrad.func._batched import Batched
-
-        return Batched(self.values[i], self.level) if self.batched[i] else self.values[i]
-
-    def held(self, result: Any) -> Any:
-        """What a result computed with `element`s holds."""
-        return result.value if getattr(result, "level", None) == self.level else broadcast_to(
-            result, (self.size, *result.shape)
-        )  # fmt: skip
-
-
-def _ndim(x: Any) -> int:
-    return len(getattr(x, "shape", ()))
-
-
-@lru_cache(1024)
-def _positional(function: Callable[..., Any]) -> tuple[str, ...]:
-    """The parameters, after the inputs, that can only be given by position."""
-    plain = getattr(function, "__wrapped__", function)
-    if plain.__code__.co_flags & 0x04:
-        return ()
-    return tuple(
-        p.name
-        for p in parameters_of(plain)
-        if p.kind == "positional" and not p.annotation.startswith("Tensor")
-    )
-
-
-def invoke(function: Callable[..., Any], inputs: tuple[Any, ...], params: dict[str, Any]) -> Any:
-    """function(*inputs, **params), with those by position that have to be."""
-    positional = [params[name] for name in _positional(function) if name in params]
-    if positional:
-        params = {k: v for k, v in params.items() if k not in _positional(function)}
-    return function(*inputs, *positional, **params)
-
-
-def compute(call: Call) -> Any:
-    """The results of a call, with the batch as axis 0."""
-    declared = getattr(call.function, "op", None)
-    name = getattr(call.function, "batching", None) or (declared.name if declared else "")
-    rule = RULES.get(name)
-    if rule is None:
-        rule = elementwise if declared and declared.family in ("unary", "binary") else loop
-    result = rule(call)
-    return loop(call) if result is None else result
-
-
-def loop(c: Call) -> Any:
-    """Element by element: right for every op."""
-    if not c.size:
-        raise TransformError(
-            f"{c.function.__name__}: cannot be computed over a batch of no elements (it has no "
-            "batching rule)"
-        )
-    results = [
-        c.run(*(v[i] if b else v for v, b in zip(c.values, c.batched))) for i in range(c.size)
-    ]
-    if isinstance(results[0], tuple):
-        return tuple(stack(parts) for parts in zip(*results))
-    return stack(results)
-
 
 # ---- elementwise ---------------------------------------------------------------------------------
 
@@ -141,7 +36,7 @@ def elementwise(c: Call) -> Any:
     most = max(c.ndim(i) for i in range(len(c.values)))
     values = [
         reshape(v, (v.shape[0], *(1,) * (most - n), *v.shape[1:]))
-        if b and (n := _ndim(v) - 1) < most
+        if b and (n := ndim_of(v) - 1) < most
         else v
         for v, b in zip(c.values, c.batched)
     ]
@@ -186,8 +81,11 @@ def along(c: Call) -> Any:
 
 
 def trailing(c: Call) -> Any:
-    """One input, of which the op sees the last axes only."""
-    return c.run(*c.values)
+    """An op that sees the last axes only."""
+    several = range(len(c.values))
+    if len({c.ndim(i) for i in several}) > 1:
+        return None
+    return c.run(*(c.all(i) for i in several))
 
 
 def join(c: Call) -> Any:
@@ -239,7 +137,7 @@ def _key(key: Any) -> tuple[Any, ...]:
     return (slice(None), *(key if isinstance(key, tuple) else (key,)))
 
 
-def _leading(key: Any) -> int:
+def leading(key: Any) -> int:
     """How many axes an index of arrays puts before the batch's: where slices lie between arrays,
     NumPy puts the axes of the arrays first."""
     parts = key if isinstance(key, tuple) else (key,)
@@ -265,13 +163,13 @@ def windowed_gradient(c: Call) -> Any:
 def gathered(c: Call) -> Any:
     key = c.params["key"]
     y = c.run(c.values[0], key=_key(key))
-    lead = _leading(key)
+    lead = leading(key)
     return moveaxis(y, lead, 0) if lead else y
 
 
 def scattered(c: Call) -> Any:
     key = c.params["key"]
-    gy, lead = c.values[0], _leading(key)
+    gy, lead = c.values[0], leading(key)
     gy = moveaxis(gy, 0, lead) if lead else gy
     return c.run(gy, shape=(c.size, *c.params["shape"]), key=_key(key))
 
@@ -334,10 +232,6 @@ def taken_gradient(c: Call) -> Any:
     rows = _rows(index, n, c.size, places)
     gx = take_gradient(permute_dims(gy, order), rows, (c.size * n, *rest), 0)
     return moveaxis(reshape(gx, (c.size, n, *rest)), 1, axis + 1)
-
-
-def one_hots(c: Call) -> Any:
-    return c.run(c.values[0])
 
 
 # ---- matrices ------------------------------------------------------------------------------------
@@ -427,6 +321,10 @@ RULES: dict[str, Callable[[Call], Any]] = {
     ),
     **dict.fromkeys(("argmax", "argmin"), position),
     **dict.fromkeys(("softmax", "softmax_gradient", "log_softmax", "log_softmax_gradient"), along),
+    "elementwise": elementwise,
+    "reduction": reduction,
+    "along": along,
+    "trailing": trailing,
     "same": same,
     "concat": join,
     "reshape": reshaped,
@@ -439,7 +337,7 @@ RULES: dict[str, Callable[[Call], Any]] = {
     "scatter_add": scattered,
     "take": taken,
     "take_gradient": taken_gradient,
-    "one_hot": one_hots,
+    "one_hot": trailing,
     "matmul": product,
     "linear": affine,
     "linear_activated": affine,
@@ -447,3 +345,14 @@ RULES: dict[str, Callable[[Call], Any]] = {
     "rms_norm": normalized,
     "cross_entropy": cross_entropies,
 }
+
+
+def compute(call: Call) -> Any:
+    """The results of a call, with the batch as axis 0."""
+    declared = getattr(call.function, "op", None)
+    wanted = getattr(declared or call.function, "batching", None)
+    rule = wanted if callable(wanted) else RULES.get(wanted or (declared.name if declared else ""))
+    if rule is None:
+        rule = elementwise if declared and declared.family in ("unary", "binary") else loop
+    result = rule(call)
+    return loop(call) if result is None else result

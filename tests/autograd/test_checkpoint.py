@@ -170,6 +170,19 @@ def test_second_derivatives():
         np.testing.assert_allclose(a, b, rtol=1e-12)
 
 
+def test_derivatives_by_what_is_computed_inside():
+    x = leaf(3)
+
+    def function(x):
+        h = x.exp()
+        return h, h * h * h
+
+    h, y = checkpoint(function, x)
+    first = autograd.grad(y.sum(), h, create_graph=True)
+    second = autograd.grad(first.sum(), h)
+    np.testing.assert_allclose(second.numpy(), 6 * np.exp(x.detach().numpy()))
+
+
 def test_nested_checkpoints():
     x, w = leaf(2, 4), leaf(4, 4, seed=1)
     calls = []

@@ -94,6 +94,41 @@ def test_vmap_is_the_loop(op):
                 raise
 
 
+@pytest.mark.parametrize(
+    "op",
+    [op for op in BUILT_IN if any(len(c.inputs) > 1 for c in op.cases)],
+    ids=lambda op: op.name,
+)
+def test_nested_vmap_is_two_loops(op):
+    """One input in the batch of the outer vmap, another in that of the inner one, or in both."""
+    for case in op.cases:
+        arrays = batches(case)
+        present = [i for i, a in enumerate(arrays) if a is not None]
+        if len(present) < 2:
+            continue
+        for first, second in (present[:2], present[1::-1]):
+            inputs = tensors(
+                [a if a is None or i in (first, second) else a[0] for i, a in enumerate(arrays)]
+            )
+
+            def function(*inputs, case=case):
+                return tuple(parts(op.function(*inputs, **case.params)))
+
+            outer = tuple(0 if i == first else None for i in range(len(arrays)))
+            inner = tuple(0 if i == second else None for i in range(len(arrays)))
+            got = func.vmap(func.vmap(function, inner), outer)(*inputs)
+            for i in range(BATCH):
+                for j in range(BATCH):
+                    want = function(
+                        *(
+                            x[i] if k == first else x[j] if k == second else x
+                            for k, x in enumerate(inputs)
+                        )
+                    )
+                    for y, z in zip(got, want, strict=True):
+                        assert_same(y[i, j].numpy(), z.numpy())
+
+
 @pytest.mark.parametrize("op", [op for op in BUILT_IN if op.differentiable], ids=lambda op: op.name)
 def test_jacobians(op):
     """Backward and forward derivatives of all results at once are those one by one."""

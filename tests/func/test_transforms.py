@@ -69,6 +69,9 @@ def test_grad_nests():
     same(func.grad(func.grad(func.grad(f)))(x), 60 * 1.5**2)
     inner = lambda x: func.grad(lambda y: x * y**3)(x)  # 3 x^3  # noqa: E731
     same(func.grad(inner)(x), 9 * 1.5**2)
+    w = t(3)
+    by_closure = lambda w: func.grad(lambda x: (x**2 * w).sum())(X).sum()  # noqa: E731
+    same(func.grad(by_closure)(w), 2 * X.numpy())
     constant = lambda x: func.grad(lambda y: y * 2)(x) * x  # noqa: E731
     same(func.grad(constant)(x), 2.0)
 
@@ -191,6 +194,23 @@ def test_with_vmap():
     same(func.grad(total)(W), want(W).numpy())
 
 
+def test_cotangents_and_tangents_of_several_batches():
+    x, u = t(4, 3), t(5, 3)
+    slope = 1 - np.tanh(x.numpy()) ** 2
+    want = slope[:, None] * u.numpy() * x.numpy()[:, None]
+
+    def pulled(x):
+        _, pull = func.vjp(tensorgrad.tanh, x)
+        return func.vmap(lambda u: pull(u * x)[0])(u)
+
+    same(func.vmap(pulled)(x), want)
+
+    def pushed(x):
+        return func.vmap(lambda u: func.jvp(tensorgrad.tanh, (x,), (u * x,))[1])(u)
+
+    same(func.vmap(pushed)(x), want)
+
+
 def test_per_sample_gradients_of_a_module():
     model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.LayerNorm(8), nn.Linear(8, 3)).double()
     params = {name: p.detach() for name, p in model.named_parameters()}
@@ -245,6 +265,21 @@ def test_hooks_and_checkpoint_inside():
     x = t(4, 3)
     want = func.vmap(func.grad(lambda x: (x * w).tanh().sum()))(x)
     same(func.vmap(func.grad(f))(x), want.detach().numpy())
+    func.vmap(f)(x).sum().backward()  # runs f again, when vmap has ended
+    got, w.grad = w.grad, None
+    (x * w).tanh().sum().backward()
+    same(got, w.grad.numpy())
+
+
+@pytest.mark.parametrize("off", [tensorgrad.no_grad, tensorgrad.inference_mode])
+def test_where_nothing_is_recorded(off):
+    with off():
+        same(func.grad(lambda x: (x**3).sum())(X), 3 * X.numpy() ** 2)
+        same(func.jvp(lambda x: x**3, (X,), (X,))[1], 3 * X.numpy() ** 3)
+        same(func.hessian(lambda x: (x**3).sum())(X), np.diag(6 * X.numpy()))
+        same(functional.jacobian(lambda x: x**2, X), np.diag(2 * X.numpy()))
+        assert not tensorgrad.is_grad_enabled()
+    assert tensorgrad.is_grad_enabled()
 
 
 def test_errors():

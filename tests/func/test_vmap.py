@@ -62,6 +62,7 @@ def test_results_that_do_not_differ():
 def test_arrays_and_numbers():
     same(func.vmap(lambda x, k: x * k, (0, None))(np.arange(3.0), 2.0), 2 * np.arange(3.0))
     same(func.vmap(lambda x, a: x + a)(t(3) * 0, np.arange(3.0)), np.arange(3.0))
+    same(func.vmap(lambda x: [1.0, 2.0] - x * [1.0, 1.0])(t(3) * 0), np.tile([1.0, 2.0], (3, 1)))
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 5, 100])
@@ -160,6 +161,11 @@ def test_writes_in_place():
         return y
 
     same(func.vmap(function)(x, v), tensorgrad.stack([function(x[i], v[i]) for i in range(3)]))
+    apart = (np.array([0]), slice(None), np.array([0]))
+    with pytest.raises(TransformError, match="between arrays"):
+        func.vmap(lambda x: (x * 1).__setitem__(apart, 1.0))(t(3, 2, 2, 2))
+    with pytest.raises(TransformError, match="index of Tensors"):
+        func.vmap(lambda x, i: (x * 1).__setitem__(i, 1.0))(x, tensorgrad.tensor([0, 1, 2]))
     with pytest.raises(TransformError, match="out-of-place"):
         func.vmap(lambda v: func.vmap(lambda w: (v * 1).add_(w))(t(2)))(v)
 
@@ -256,6 +262,51 @@ def test_an_op_of_the_user_is_looped_over():
         del registry["cube_in_vmap"]
 
 
+@pytest.mark.parametrize("batching", ["elementwise", "trailing", "along", "reduction", "rule"])
+def test_batching_rules_that_an_op_declares(batching):
+    from tensorgrad.autograd import op, registry
+
+    sizes = []
+
+    def declared(function, **more):
+        return op(
+            gradient=None,
+            reference=None,
+            method=False,
+            batching=(lambda c: c.run(*c.values, axis=2)) if batching == "rule" else batching,
+        )(function)
+
+    try:
+        x = t(3, 4, 5)
+        if batching in ("elementwise", "trailing"):
+
+            def op_with_rule(a: Tensor, b: Tensor) -> Tensor:
+                """a + b"""
+                sizes.append(a.shape)
+                return a + b
+
+            function = declared(op_with_rule)
+            same(func.vmap(function, (0, None))(x, x[0]), x.numpy() + x.numpy()[0])
+            assert sizes == [(3, 4, 5)]
+            b = t(5)
+            same(func.vmap(function, (0, None))(x, b), x.numpy() + b.numpy())
+            assert len(sizes) == (2 if batching == "elementwise" else 4)
+        else:
+
+            def op_with_rule(x: Tensor, axis: int = -1) -> Tensor:
+                """max"""
+                sizes.append(x.shape)
+                return x.max(axis) if batching == "reduction" else x - x.max(axis, keepdims=True)
+
+            function = declared(op_with_rule)
+            largest = x.numpy().max(2, keepdims=batching != "reduction")
+            want = largest if batching == "reduction" else x.numpy() - largest
+            same(func.vmap(function)(x), want)
+            assert sizes == [(3, 4, 5)]
+    finally:
+        del registry["op_with_rule"]
+
+
 # ---- what is refused -----------------------------------------------------------------------------
 
 
@@ -297,6 +348,7 @@ def test_errors_of_arguments():
         lambda x: x.sum().backward(),
         lambda x: x.requires_grad_(),
         lambda x: x.register_hook(print),
+        lambda x: tensorgrad.autograd.grad(x.sum(), x),
         lambda x: int(x[0]),
     ],
 )
