@@ -111,7 +111,8 @@ def test_backward_hook():
     y, z = model(a, b)
     (y + z).sum().backward(retain_graph=True)
     y.sum().backward()
-    assert seen[2][1][1].item() == 1.0 and seen[3][1][1] is None
+    assert seen[2][1][1].item() == 1.0
+    assert seen[3][1][1] is None
     y, z = model(a.detach(), tensorgrad.ones(1))
     assert not y.requires_grad
     handle.remove()
