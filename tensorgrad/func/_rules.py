@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorgrad._tensor import as_tensor
 from tensorgrad.func._call import Call, invoke, loop, ndim_of
 from tensorgrad.ops.arithmetic import add, mul
 from tensorgrad.ops.comparisons import where
