@@ -62,10 +62,15 @@ def _shapes(tensor: Any) -> dict[Any, tuple[int, ...]]:
         except TensorgradError:  # a tensor that it needs was written in place
             continue
         for edge, gradient in zip(node.edges, gradients):
-            if edge is not None and gradient is not None and edge not in shapes:
+            if edge is None or gradient is None:
+                continue
+            if edge in waiting:
+                waiting[edge] = waiting[edge] + gradient
+                continue
+            waiting[edge] = gradient
+            heappush(heap, (-edge.seq, edge))
+            if hasattr(gradient, "shape"):
                 shapes[edge] = gradient.shape
-                waiting[edge] = gradient
-                heappush(heap, (-edge.seq, edge))
     return shapes
 
 

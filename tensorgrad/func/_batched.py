@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from tensorgrad._tensor import Tensor, as_tensor
+from tensorgrad._tensor import Tensor
 from tensorgrad.autograd._modes import states
 from tensorgrad.autograd._traced import Traced
 from tensorgrad.errors import TransformError
@@ -69,14 +69,7 @@ class Batched(Tensor, Traced):
                 "the function that vmap was given"
             )
         batched = tuple(isinstance(x, Batched) and x.level == level for x in inputs)
-        values = tuple(
-            x.value
-            if b
-            else x
-            if x is None or isinstance(x, (Tensor, int, float, complex))
-            else as_tensor(x, function.__name__)
-            for x, b in zip(inputs, batched)
-        )
+        values = tuple(x.value if b else x for x, b in zip(inputs, batched))
         result = compute(Call(function, values, batched, params, self.value._shape[0], level))
         if isinstance(result, tuple):
             return tuple(Batched(part, level) for part in result)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorgrad._tensor import as_tensor
 from tensorgrad.func._call import Call, invoke, loop, ndim_of
 from tensorgrad.ops.arithmetic import add, mul
 from tensorgrad.ops.comparisons import where
@@ -33,12 +34,15 @@ from tensorgrad.shapes import infer_reshape, normalize_axes, normalize_axis
 
 def elementwise(c: Call) -> Any:
     """Elements broadcast from the last axis, so those with fewer axes get axes after the batch's."""
-    most = max(c.ndim(i) for i in range(len(c.values)))
+    given = [
+        as_tensor(v, c.function.__name__) if isinstance(v, (list, tuple)) else v for v in c.values
+    ]
+    most = max(ndim_of(v) - b for v, b in zip(given, c.batched))
     values = [
         reshape(v, (v.shape[0], *(1,) * (most - n), *v.shape[1:]))
         if b and (n := ndim_of(v) - 1) < most
         else v
-        for v, b in zip(c.values, c.batched)
+        for v, b in zip(given, c.batched)
     ]
     return c.run(*values)
 
