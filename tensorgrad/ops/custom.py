@@ -380,7 +380,9 @@ class _Function:
     def recorded(self) -> Any:
         """The function that is recorded, not in the registry."""
         saves = (*self.inputs, "y") if self.reads_y else tuple(self.inputs)
-        return recorded(self.forward(), self.rule(), saves, False, False)
+        made = recorded(self.forward(), self.rule(), saves, False, False)
+        made.batching = "elementwise"
+        return made
 
 
 class _Declared:
@@ -525,7 +527,9 @@ class _Declared:
         function.__doc__ = doc
         saves = (*self.inputs, "y") if made.reads_y else tuple(self.inputs)
         kind = "NumPy" if self.by_arrays else "C"
-        return op(gradient=made.rule(), saves=saves, kernel=kind, **settings)(function)
+        return op(
+            gradient=made.rule(), saves=saves, kernel=kind, batching="elementwise", **settings
+        )(function)
 
 
 __all__ = ["elementwise"]

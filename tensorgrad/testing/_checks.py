@@ -76,7 +76,7 @@ def find_op(op: Op | str | Callable[..., Any]) -> Op:
     """The declaration of an op given by itself, its name or its function."""
     found = registry.get(op) if isinstance(op, str) else getattr(op, "op", op)
     if not isinstance(found, Op):
-        raise ArgumentError(f"check_op: expected a declared op or its name, got {op!r}")
+        raise ArgumentError(f"expected a declared op or its name, got {op!r}")
     return found
 
 
@@ -295,12 +295,18 @@ def _sizes(op: Op, case: Case) -> list[int]:
 
 
 def _enlarged(op: Op, case: Case) -> Case | None:
+    return enlarged_to(op, case, _LARGE)
+
+
+def enlarged_to(op: Op, case: Case, elements: int) -> Case | None:
+    """The case with its axes made longer by one factor, until its largest array has about so many
+    elements; None if a parameter fixes the shapes."""
     try:
         before, after = _sizes(op, case), _sizes(op, _scaled(case, 2))
     except (ValueError, IndexError):
-        return None  # a parameter fixes the shape
+        return None
     factors = [
-        (_LARGE / small) ** (1 / log2(double / small))
+        (elements / small) ** (1 / log2(double / small))
         for small, double in zip(before, after)
         if 0 < small < double
     ]

@@ -206,3 +206,17 @@ def test_layouts() -> None:
     assert op(tg.ones((0, 3)), tg.ones(3), tg.ones(())).shape == (0, 3)
     with pytest.raises(tg.errors.ShapeError, match="blend"):
         op(tg.ones(2), tg.ones(3), tg.ones(1))
+
+
+@pytest.mark.parametrize("name", ["swish", "distance", "product_sum"])
+def test_under_vmap(name: str) -> None:
+    expression, options = OPS[name]
+    op = ops.elementwise(name, expression, **options)
+    count = 1 if name == "swish" else 2 if name == "distance" else 3
+    inputs = [tg.rand(4, 3) + 0.5 for _ in range(count)]
+    got = tg.func.vmap(op)(*inputs)
+    np.testing.assert_allclose(got.numpy(), op(*inputs).numpy(), rtol=1e-6)
+    slopes = tg.func.vmap(tg.func.grad(lambda *row: op(*row).sum()))(*inputs)
+    inputs[0].requires_grad_()
+    (expected,) = tg.autograd.grad(op(*inputs).sum(), [inputs[0]])
+    np.testing.assert_allclose(slopes.numpy(), expected.numpy(), rtol=1e-6)
