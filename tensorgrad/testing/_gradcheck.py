@@ -154,13 +154,13 @@ def _check(
 def _message(where: str, label: str, mismatch: Mismatch, positions: Array, excess: Array) -> str:
     worst = int(np.argmax(np.where(np.isnan(excess), np.inf, excess)))
     index = tuple(int(k) for k in np.unravel_index(positions[worst], mismatch.shape))
-    expected, got = mismatch.expected[worst], mismatch.got[worst]
+    expected, got = float(mismatch.expected[worst]), float(mismatch.got[worst])
     error = abs(got - expected)
     return (
         f"{where}: gradient of {label}, shape {mismatch.shape}: "
         f"{np.count_nonzero(~(excess <= 0))} of {len(positions)} elements are wrong, most at "
         f"{index}: expected {expected:.6g}, got {got:.6g} (error {error:.3g}, "
-        f"tolerance {error - excess[worst]:.3g}). Likely cause: {likely_cause(mismatch)}"
+        f"tolerance {error - float(excess[worst]):.3g}). Likely cause: {likely_cause(mismatch)}"
     )
 
 
