@@ -98,7 +98,7 @@ FUNCTIONS = (
     Function("sigmoid", sigmoid),
     Function("softplus", lambda x: mp.log1p(mp.exp(x))),
     Function("silu", lambda x: x * sigmoid(x)),
-    Function("gelu", lambda x: x * normal(x), limit=(4.5, 3.0)),
+    Function("gelu", lambda x: x * normal(x), limit=3.0),
     Function("gelu_tanh", lambda x: x * sigmoid(gelu_argument(x))),
     Function("elu", lambda x: x if x > 0 else mp.expm1(x), (1.0,)),
     Function("power", lambda x: mp.power(x, mpf(3.5)), (3.5,)),
@@ -110,16 +110,16 @@ FUNCTIONS = (
         lambda x: sigmoid(x) * (1 + x * sigmoid(-x)),
         gradient=True,
         zero=-1.2784645427610738,
-        limit=8.0,
+        limit=6.0,
     ),
     Function(
         "gelu",
         lambda x: normal(x) + x * mp.npdf(x),
         gradient=True,
         zero=-0.7517916243494657,
-        limit=8.0,
+        limit=6.0,
     ),
-    Function("gelu_tanh", gelu_tanh_slope, gradient=True, zero=-0.7524614220710163, limit=10.0),
+    Function("gelu_tanh", gelu_tanh_slope, gradient=True, zero=-0.7524614220710163, limit=6.0),
 )
 
 

@@ -6,7 +6,7 @@
 #include "../core/core.h"
 
 enum {
-    TG_STREAM_BLOCK = 1024, /* elements */
+    TG_STREAM_BLOCK = 256, /* elements; measured: blocks of 4 KB and more are slower */
     TG_STREAM_BYTES = 32
         << 20, /* measured: below, ordinary stores are as fast, and leave the result where the next call reads it */
 };

@@ -106,20 +106,32 @@ TG_INLINE vec v_min(vec a, vec b) {
 TG_INLINE vec v_max(vec a, vec b) { return v_select(a != a, a, (vec)TG_MM(max)((TG_MM_VEC)a, (TG_MM_VEC)b)); }
 TG_INLINE vec v_min(vec a, vec b) { return v_select(a != a, a, (vec)TG_MM(min)((TG_MM_VEC)a, (TG_MM_VEC)b)); }
 #endif
-/* x held inside [low, high]; NaN stays NaN */
-TG_INLINE vec v_clamp(vec x, vec low, vec high) {
-    return (vec)TG_MM(min)((TG_MM_VEC)high, TG_MM(max)((TG_MM_VEC)low, (TG_MM_VEC)x));
-}
+/* x held at or above low, at or below high; NaN stays NaN, and a zero keeps its sign */
+TG_INLINE vec v_at_least(vec x, vec low) { return (vec)TG_MM(max)((TG_MM_VEC)low, (TG_MM_VEC)x); }
+TG_INLINE vec v_at_most(vec x, vec high) { return (vec)TG_MM(min)((TG_MM_VEC)high, (TG_MM_VEC)x); }
 TG_INLINE vec v_sqrt(vec x) { return (vec)TG_MM(sqrt)((TG_MM_VEC)x); }
 #else
 TG_INLINE vec v_max(vec a, vec b) { return v_select((a > b) | (a != a), a, b); }
 TG_INLINE vec v_min(vec a, vec b) { return v_select((a < b) | (a != a), a, b); }
-TG_INLINE vec v_clamp(vec x, vec low, vec high) { return v_select(x < low, low, v_select(x > high, high, x)); }
+TG_INLINE vec v_at_least(vec x, vec low) { return v_select(x < low, low, x); }
+TG_INLINE vec v_at_most(vec x, vec high) { return v_select(x > high, high, x); }
 TG_INLINE vec v_sqrt(vec x) {
     for (int i = 0; i < (int)LANES; i++) x[i] = (real)__builtin_sqrt((double)x[i]); /* correctly rounded in float too */
     return x;
 }
 #endif
+
+/* x held inside [low, high]; NaN stays NaN */
+TG_INLINE vec v_clamp(vec x, vec low, vec high) { return v_at_most(v_at_least(x, low), high); }
+
+/* Whether every lane of a is above b's; NaN is not. */
+TG_INLINE int v_all_above(vec a, vec b) {
+#if TG_VECTOR_BYTES == 64
+    return TG_CAT(TG_MM(cmp), _mask)((TG_MM_VEC)a, (TG_MM_VEC)b, _CMP_GT_OQ) == (TG_MASK)-1;
+#else
+    return !v_any(~(a > b));
+#endif
+}
 
 /* a * b + c, rounded once where the machine has the instruction */
 TG_INLINE vec v_fma(vec a, vec b, vec c) {

@@ -14,7 +14,7 @@
 
 /* clang-format off */
 #define TG_UNARY_OPS(TG_UNARY_OP)                                                                                              \
-    TG_UNARY_OP(relu, CHEAP, v_clamp(x, v_set(0), v_set(INFINITY)), Y, v_select(y <= v_set(0), v_set(0), gy))                  \
+    TG_UNARY_OP(relu, CHEAP, v_at_least(x, v_set(0))      , Y, v_select(y <= v_set(0), v_set(0), gy))                  \
     TG_UNARY_OP(leaky_relu, CHEAP, v_select(x > v_set(0), x, p0 * x), X, v_select(x > v_set(0), gy, p0 * gy))                  \
     TG_UNARY_OP(elu, COSTLY, v_select(x > v_set(0), x, p0 * v_expm1(x)), X, v_select(x > v_set(0), gy, p0 * gy * v_exp(x)))    \
     TG_UNARY_OP(tanh, COSTLY, v_tanh(x), Y, gy * (v_set(1) - y * y))                                                           \
@@ -22,15 +22,15 @@
     TG_UNARY_OP(gelu, COSTLY, v_gelu(x), X, gy * v_gelu_slope(x))                                                              \
     TG_UNARY_OP(gelu_tanh, COSTLY, v_gelu_tanh(x), X, gy * v_gelu_tanh_slope(x))                                               \
     TG_UNARY_OP(silu, COSTLY, v_silu(x), X, gy * v_silu_slope(x))                                                              \
-    TG_UNARY_OP(softplus, COSTLY, v_max(x, v_set(0)) + v_log1p(v_exp(-v_abs(x))), X, gy * v_sigmoid(x))                        \
+    TG_UNARY_OP(softplus, COSTLY, v_softplus(x), X, gy * v_sigmoid(x))                        \
     TG_UNARY_OP(exp, COSTLY, v_exp(x), Y, gy * y)                                                                              \
     TG_UNARY_OP(expm1, COSTLY, v_expm1(x), Y, gy * (y + v_set(1)))                                                             \
     TG_UNARY_OP(log, COSTLY, v_log(x), X, gy / x)                                                                              \
     TG_UNARY_OP(log1p, COSTLY, v_log1p(x), X, gy / (x + v_set(1)))                                                             \
     TG_UNARY_OP(log2, COSTLY, v_log2(x), X, gy / (x * v_set(0.6931471805599453)))                                              \
     TG_UNARY_OP(log10, COSTLY, v_log10(x), X, gy / (x * v_set(2.302585092994046)))                                             \
-    TG_UNARY_OP(sqrt, CHEAP, v_sqrt(x), Y, gy / (y + y))                                                                       \
-    TG_UNARY_OP(rsqrt, CHEAP, v_set(1) / v_sqrt(x), Y, v_set(-0.5) * gy * (y * y * y))                                         \
+    TG_UNARY_OP(sqrt, CHEAP, v_square_root(x), Y, gy / (y + y))                                                                       \
+    TG_UNARY_OP(rsqrt, CHEAP, v_inverse_root(x), Y, v_set(-0.5) * gy * (y * y * y))                                         \
     TG_UNARY_OP(reciprocal, CHEAP, v_set(1) / x, Y, -gy * (y * y))                                                             \
     TG_UNARY_OP(square, CHEAP, x * x, X, gy * (x + x))                                                                         \
     TG_UNARY_OP(abs, CHEAP, v_abs(x), X, gy * v_sign(x))                                                                       \

@@ -9,6 +9,7 @@
 #else
 #define TG_REAL_PICK(single, twofold) (twofold)
 #endif
+#define TG_TABLES (TG_VECTOR_BYTES == 64 && TG_BITS == 32) /* float32's functions by tables in registers */
 #define MANTISSA_BITS TG_REAL_PICK(23, 52)
 #define EXPONENT_BIAS TG_REAL_PICK(127, 1023)
 #define INTEGER_MAGIC TG_REAL_PICK(0x1.8p23, 0x1.8p52) /* x + magic holds round(x) in its low bits */
@@ -82,13 +83,6 @@ TG_INLINE vec v_exp(vec x) {
     return FN(scale_by_power)(v_set(1) + e, k);
 }
 
-TG_INLINE vec v_exp2(vec x) {
-    const vec magic = v_set(INTEGER_MAGIC);
-    x = v_clamp(x, v_set(TG_REAL_PICK(-151, -1076)), v_set(TG_REAL_PICK(128, 1024)));
-    const vec k = (x + magic) - magic;
-    return FN(scale_by_power)(v_set(1) + FN(expm1_core)((x - k) * v_set(0x1.62e42fefa39efp-1)), k);
-}
-
 /* 2^k e + (2^k - 1), in halves so that the largest k does not overflow early; e itself where k is 0 keeps tiny x exact. */
 TG_INLINE vec v_expm1(vec x) {
     vec k;
@@ -99,6 +93,7 @@ TG_INLINE vec v_expm1(vec x) {
     return v_copysign(y, x); /* -0 gives -0 */
 }
 
+#if !TG_TABLES
 /* x + x^3 P(x^2) near zero; from there 1 - 2 / (exp(2|x|) + 1) with the sign of x */
 TG_INLINE vec v_tanh(vec x) {
 #if TG_BITS == 32
@@ -113,15 +108,23 @@ TG_INLINE vec v_tanh(vec x) {
     vec k;
     const vec a = v_abs(x), square = x * x, limit = v_set(TG_REAL_PICK(10, 20)); /* tanh(limit) rounds to 1 */
     const vec near_zero = x + x * square * v_polynomial(square, c);
-    const vec e = FN(exp_parts)(v_clamp(a + a, v_set(0), limit + limit), &k);
+    const vec e = FN(exp_parts)(v_at_most(a + a, limit + limit), &k);
     const vec far = v_set(1) - v_set(2) / (FN(scale_by_power)(v_set(1) + e, k) + v_set(1));
     return v_copysign(v_select(square < v_set(0.375), near_zero, far), x); /* -0 gives -0 */
 }
+#endif
 
 /* ---- logarithms ------------------------------------------------------------------------------------------------- */
 
 /* x = 2^k m with m in [sqrt(1/2), sqrt(2)), for 0 < x < inf, subnormal x included. */
 TG_INLINE vec FN(log_parts)(vec x, vec *k) {
+#if TG_VECTOR_BYTES == 64
+    const TG_MM_VEC e = TG_MM(getexp)((TG_MM_VEC)x), one = (TG_MM_VEC)v_set(1);
+    const TG_MM_VEC m = TG_MM(getmant)((TG_MM_VEC)x, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_src);
+    const TG_MASK high = TG_CAT(TG_MM(cmp), _mask)(m, (TG_MM_VEC)v_set(1.4142135623730951), _CMP_GE_OQ);
+    *k = (vec)TG_MM(mask_add)(e, high, e, one);
+    return (vec)TG_MM(mask_mul)(m, high, m, (TG_MM_VEC)v_set(0.5));
+#else
     const uvec one = (uvec)v_set(1), root = (uvec)v_set(0.7071067811865476);
     const ivec tiny = x < v_set(TG_REAL_PICK(0x1p-126, 0x1p-1022));
     const vec lift = v_set(TG_REAL_PICK(0x1p24, 0x1p54));
@@ -131,6 +134,7 @@ TG_INLINE vec FN(log_parts)(vec x, vec *k) {
     const vec shift_tiny = v_set(TG_REAL_PICK(0x1p23 + 24, 0x1p52 + 54) + EXPONENT_BIAS);
     *k = (vec)((bits >> MANTISSA_BITS) | (uvec)v_set(TG_REAL_PICK(0x1p23, 0x1p52))) - v_select(tiny, shift_tiny, shift);
     return (vec)((bits & ((((uvec){0} + 1) << MANTISSA_BITS) - 1)) + root);
+#endif
 }
 
 /* log(1 + f) - f for 1 + f in [sqrt(1/2), sqrt(2)) */
@@ -156,11 +160,13 @@ TG_INLINE vec FN(log_edges)(vec x, vec inside) {
     return v_select((x > v_set(0)) & (x < infinity), inside, outside);
 }
 
+#if TG_VECTOR_BYTES < 64
 TG_INLINE vec v_log(vec x) {
     vec k;
     const vec f = FN(log_parts)(x, &k) - v_set(1);
     return FN(log_edges)(x, k * v_set(LN2_HIGH) + (f + (FN(log_tail)(f) + k * v_set(LN2_LOW))));
 }
+#endif
 
 TG_INLINE vec v_log2(vec x) {
     vec k;
@@ -192,10 +198,17 @@ TG_INLINE vec v_log1p(vec x) {
     return FN(log_edges)(u, y);
 }
 
+#if TG_VECTOR_BYTES == 64
+#include "vmath_table.h"
+#else
+TG_INLINE vec v_square_root(vec x) { return v_sqrt(x); }
+TG_INLINE vec v_inverse_root(vec x) { return v_set(1) / v_sqrt(x); }
+#endif
 #include "vmath_more.h"
 #include "vmath_gates.h"
 #include "vmath_pow.h"
 
+#undef TG_TABLES
 #undef TG_REAL_PICK
 #undef MANTISSA_BITS
 #undef EXPONENT_BIAS

@@ -25,80 +25,59 @@ TG_INLINE vec FN(two_product)(vec a, vec b, vec *low) {
     return product;
 }
 
-/* exp(x + low) = 2^k (m + rest), rest being what the rounding of m lost: returns m, k and rest. */
-TG_INLINE vec FN(exp_split)(vec x, vec low, vec *k, vec *rest) {
+/* exp(x + low) = 2^k (1 + e): returns e and k. p (1 + e) is best summed as p + p e, as 1 + e would round. */
+TG_INLINE vec FN(exp_of_sum)(vec x, vec low, vec *k) {
     const vec magic = v_set(INTEGER_MAGIC);
     *k = (x * v_set(0x1.71547652b82fep+0) + magic) - magic;
-    const vec high = x - *k * v_set(LN2_HIGH), subtracted = *k * v_set(LN2_LOW) - low, r = high - subtracted;
-    const vec tail = FN(expm1_tail)(r) + ((high - r) - subtracted), m = v_set(1) + (r + tail);
-    *rest = ((v_set(1) - m) + r) + tail;
-    return m;
+    return FN(expm1_core)((x - *k * v_set(LN2_HIGH)) - (*k * v_set(LN2_LOW) - low));
 }
 
-#define GATE_LIMIT TG_REAL_PICK(120, 770) /* exp(-limit) times the limit is zero */
+/* exp(-limit) times the limit is zero; 1 + exp(-top) rounds to 1, even with a factor that grows as x^3 */
+#define GATE_LIMIT TG_REAL_PICK(120, 770)
+#define GATE_TOP TG_REAL_PICK(25, 50)
 
-/* The parts of sigmoid(x + low): with z = exp(-|x + low|) = 2^k m, the reciprocal of 1 + z. */
+/* sigmoid(x + low) = 2^-k / (p + 1 + e), where exp(-x - low) = 2^k (1 + e) and p = 2^-k: one division, nothing overflows, and the
+ * power of two, multiplied in last, rounds a subnormal result once. */
 typedef struct {
-    ivec negative;
-    vec m, k, z, reciprocal;
+    vec e, inverse_k, divisor;
 } FN(gate);
 
 TG_INLINE FN(gate) FN(gate_of)(vec x, vec low) {
     FN(gate) g;
-    vec rest;
-    g.negative = x < v_set(0);
-    const vec a = v_clamp(v_abs(x), v_set(0), v_set(GATE_LIMIT));
-    g.m = FN(exp_split)(-a, v_select(g.negative, low, -low), &g.k, &rest);
-    g.z = FN(scale_by_power)(g.m, g.k);
-    const vec sum = v_set(1) + g.z, lost = g.z - (sum - v_set(1));
-    g.reciprocal = v_set(1) / sum;
-    /* 1 - z/2 is 1 / (1 + z), near enough for a correction, and so is 2 - m for 1 / m */
-    g.reciprocal = g.reciprocal - g.reciprocal * (lost * (v_set(1) - v_set(0.5) * g.z));
-    g.m = g.m + rest;
+    const vec magic = v_set(INTEGER_MAGIC);
+    x = v_clamp(x, v_set(-GATE_LIMIT), v_set(GATE_TOP));
+    g.inverse_k = (x * v_set(0x1.71547652b82fep+0) + magic) - magic;
+    g.e = FN(expm1_core)((g.inverse_k * v_set(LN2_HIGH) - x) + (g.inverse_k * v_set(LN2_LOW) - low));
+    const vec p = FN(scale_by_power)(v_set(1), g.inverse_k), one = v_set(1);
+    g.divisor =
+        v_at_least(p, one) + (v_at_most(p, one) + g.e); /* the larger of the two last: one rounding that matters */
     return g;
 }
 
-/* sigmoid(x + low) times factor, which is at least -GATE_LIMIT and has the sign of x. The product is kept in two parts over the
- * division, whose divisor's rounding is made good after it. */
+/* sigmoid(x + low) times factor, which is at least -GATE_LIMIT and has the sign of x */
 TG_INLINE vec FN(gated)(vec factor, vec x, vec low) {
-    vec k, rest, product_low;
-    const ivec negative = x < v_set(0);
-    const vec a = v_clamp(v_abs(x), v_set(0), v_set(GATE_LIMIT));
-    const vec m = FN(exp_split)(-a, v_select(negative, low, -low), &k, &rest), z = FN(scale_by_power)(m, k);
-    const vec sum = v_set(1) + z, lost = z - (sum - v_set(1));
-    const vec product = FN(two_product)(factor, v_select(negative, m, v_set(1)), &product_low), q = product / sum;
-    const vec inverse = v_set(1) - v_set(0.5) * z;                      /* 1 / (1 + z), near enough for a correction */
-    const vec held = v_clamp(q, v_set(-GATE_LIMIT), v_set(GATE_LIMIT)); /* so that infinity stays what it is */
-    const vec y = q + (v_select(negative, product_low + factor * rest, v_set(0)) - held * lost) * inverse;
-    return v_copysign(FN(scale_by_power)(y, v_select(negative, k, v_set(0))), factor);
+    const FN(gate) g = FN(gate_of)(x, low);
+    return FN(scale_by_power)(factor / g.divisor, g.inverse_k);
 }
 
-/* 1 / (1 + exp(-x)), through exp(-|x|), which cannot overflow */
-TG_INLINE vec v_sigmoid(vec x) {
-    vec k, rest;
-    const vec a = v_clamp(v_abs(x), v_set(0), v_set(GATE_LIMIT));
-    const vec m = FN(exp_split)(-a, v_set(0), &k, &rest), z = FN(scale_by_power)(m, k);
-    const vec sum = v_set(1) + z, q = v_select(x < v_set(0), z, v_set(1)) / sum;
-    return q -
-           q * (z - (sum - v_set(1))) * (v_set(1) - v_set(0.5) * z); /* the rounding of sum made good, as in gated */
-}
+/* 1 / (1 + exp(-x)) */
+TG_INLINE vec v_sigmoid(vec x) { return FN(gated)(v_set(1), x, v_set(0)); }
 
 /* x sigmoid(x); -0 at minus infinity */
-TG_INLINE vec v_silu(vec x) { return FN(gated)(v_clamp(x, v_set(-GATE_LIMIT), v_set(INFINITY)), x, v_set(0)); }
+TG_INLINE vec v_silu(vec x) { return FN(gated)(v_at_least(x, v_set(-GATE_LIMIT)), x, v_set(0)); }
 
-/* s (1 + x (1 - s)), s = sigmoid(x), with 1 - s = sigmoid(-x) */
+/* s (1 + factor (1 - s)), s = sigmoid(x + low), with 1 - s = (1 + e) / divisor */
 TG_INLINE vec FN(gate_slope)(vec x, vec low, vec factor) {
     const FN(gate) g = FN(gate_of)(x, low);
-    const vec s = v_select(g.negative, g.m, v_set(1)) * g.reciprocal;
-    const vec other = v_select(g.negative, v_set(1), g.z) * g.reciprocal;
-    return FN(scale_by_power)(s * (v_set(1) + factor * other), v_select(g.negative, g.k, v_set(0)));
+    const vec inverse = v_set(1) / g.divisor, other = inverse + g.e * inverse;
+    return FN(scale_by_power)(inverse * (v_set(1) + factor * other), g.inverse_k);
 }
 TG_INLINE vec v_silu_slope(vec x) {
-    return FN(gate_slope)(x, v_set(0), v_clamp(x, v_set(-GATE_LIMIT), v_set(GATE_LIMIT)));
+    return FN(gate_slope)(x, v_set(0), v_clamp(x, v_set(-GATE_LIMIT), v_set(GATE_TOP)));
 }
 
 /* 0.5 x (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3) (Hendrycks and Gimpel 2016): returns 2u and low */
-#define GELU_LIMIT TG_REAL_PICK(16, 40) /* gelu(-limit) is zero */
+#define GELU_LIMIT TG_REAL_PICK(15.5, 40) /* gelu(-limit) is zero */
 #define GELU_LINEAR TG_REAL_PICK(0x1.9884540000000p+0, 0x1.9884533d43651p+0)
 #define GELU_LINEAR_REST TG_REAL_PICK(-0x1.857935ee5e06ap-25, -0x1.cbc0d30ebfd15p-54)
 #define GELU_CUBIC TG_REAL_PICK(0x1.2444f20000000p-4, 0x1.2444f2a4d8b4bp-4)
@@ -117,7 +96,7 @@ TG_INLINE vec FN(gelu_argument)(vec x, vec *low) {
 TG_INLINE vec v_gelu_tanh(vec x) {
     vec low;
     const vec limit = v_set(GELU_LIMIT), argument = FN(gelu_argument)(v_clamp(x, -limit, limit), &low);
-    return FN(gated)(v_clamp(x, -limit, v_set(INFINITY)), argument, low);
+    return FN(gated)(v_at_least(x, -limit), argument, low);
 }
 TG_INLINE vec v_gelu_tanh_slope(vec x) {
     vec low;
@@ -127,16 +106,20 @@ TG_INLINE vec v_gelu_tanh_slope(vec x) {
     return FN(gate_slope)(argument, low, held * slope);
 }
 
-/* exp(-a^2 / 2) = 2^k (m + rest) for 0 <= a <= GELU_LIMIT */
-TG_INLINE vec FN(exp_half_square)(vec a, vec *k, vec *rest) {
+/* exp(-a^2 / 2) = 2^k (1 + e): returns e and k */
+TG_INLINE vec FN(exp_half_square)(vec a, vec *k) {
     vec low;
-    const vec square = FN(two_product)(a, a, &low);
-    return FN(exp_split)(v_set(-0.5) * square, v_set(-0.5) * low, k, rest);
+    const vec square = FN(two_product)(a, v_set(-0.5) * a, &low);
+    return FN(exp_of_sum)(square, low, k);
 }
 
-/* exp(a^2 / 2) Phi(-a) (Mills' ratio, scaled) is S(v) / (a + 4) with v = a / (a + 4), S a polynomial about a point where its
- * terms cancel nowhere in v's range. Returns S, v and what the roundings of v lost. */
-TG_INLINE vec FN(mills)(vec a, vec *v, vec *lost) {
+/* Mills' ratio, exp(a^2 / 2) Phi(-a), as the returned part and *low. Without tables it is S(v) / (a + 4), v = a / (a + 4), S a
+ * polynomial about a point where its terms cancel nowhere in v's range, its last step in two parts. */
+TG_INLINE vec FN(mills)(vec a, vec *low) {
+#if TG_TABLES
+    *low = v_set(0);
+    return FN(mills_ratio)(a);
+#else
 #if TG_BITS == 32
     static const real c[] = {5.2830356e-01f, -6.6656476e-01f, 7.453108e-01f,  -7.1796983e-01f,  5.684087e-01f,
                              -3.082822e-01f, 1.1794799e-01f,  1.4188375e-01f, -1.04064256e-01f, -6.662262e-02f};
@@ -148,45 +131,107 @@ TG_INLINE vec FN(mills)(vec a, vec *v, vec *lost) {
                              0.058186706740323994,  0.12562724716523638,  0.07080349197080574,   -0.02005132834240177,
                              -0.045954820911699654, -0.02306833547673385, -0.004190371487688227};
 #endif
-    vec sum_low, product_low;
-    const vec sum = FN(two_sum)(a, v_set(4), &sum_low);
-    *v = a / sum;
-    const vec product = FN(two_product)(*v, sum, &product_low);
-    const vec t = *v - v_set(0.75), w = v_set(1) - *v; /* w / 4 is 1 / (a + 4) */
-    *lost = (((a - product) - product_low) - *v * sum_low) * (v_set(0.25) * w);
-    return c[0] + t * (c[1] + t * (c[2] + t * FN(polynomial)(t, c + 3, (int)(sizeof(c) / sizeof(c)[0]) - 3)));
+    const real first_rest = TG_REAL_PICK(-2.6359385785212908e-08, 3.5840427978406305e-18);
+    vec p_low, q_low;
+    const vec sum = a + v_set(4), lost = a - (sum - v_set(4)), quotient = v_set(1) / sum;
+    const vec product = FN(two_product)(sum, quotient, &q_low);
+    const vec rest = ((v_set(1) - product) - q_low) - lost * quotient; /* 1 / (a + 4) = quotient (1 + rest) */
+    const vec t = v_set(0.25) - v_set(4) * quotient;                   /* exact; M' = a M - 1 / sqrt(2 pi) below */
+    const vec p = FN(two_product)(t, FN(polynomial)(t, c + 1, (int)(sizeof(c) / sizeof(c)[0]) - 1), &p_low);
+    const vec s = v_set(c[0]) + p, s_low = (p - (s - v_set(c[0]))) + (p_low + v_set(first_rest));
+    const vec ratio = FN(two_product)(s, quotient, low);
+    *low += s_low * quotient + rest * sum * (v_set(0.3989422804014327) - a * ratio);
+    return ratio;
+#endif
 }
 
 /* x Phi(x): for negative x from the tail, else x (1 - Phi(-x)); -0 at minus infinity */
 TG_INLINE vec v_gelu(vec x) {
-    vec k, rest, v, lost, low;
-    const vec a = v_clamp(v_abs(x), v_set(0), v_set(GELU_LIMIT)), m = FN(exp_half_square)(a, &k, &rest);
-    const vec s = FN(mills)(a, &v, &lost), ratio = FN(two_product)(v, s, &low); /* a times Mills' ratio */
-    const vec w = v_set(1) - v;                                                 /* (v S)' is about w^2 S */
-    const vec tail = ratio * m + ((low + lost * s * (w * w)) * m + ratio * rest);
-    const vec scaled = FN(scale_by_power)(tail, k);
-    const vec y = v_select(x < v_set(0), -scaled, x - scaled);
-    return v_select(x == v_set(0), x, y); /* -0 gives -0 */
+    vec k, mills_low, low;
+    const vec a = v_at_most(v_abs(x), v_set(GELU_LIMIT)), e = FN(exp_half_square)(a, &k);
+    const vec mills = FN(mills)(a, &mills_low), ratio = FN(two_product)(a, mills, &low);
+    const vec tail = ratio + (ratio * e + (low + a * mills_low));
+    const vec y = v_copysign(v_at_least(x, v_set(0)) - FN(scale_by_power)(tail, k), x);
+#if !TG_TABLES
+#if TG_BITS == 32
+    static const real c[] = {3.989423e-01f, -6.648995e-02f, 9.964856e-03f, -1.131179e-03f};
+#else
+    static const real c[] = {0.3989422804014327,     -0.06649038006690544,   0.0099735570100356,
+                             -0.0011873282154715498, 0.00011543468743284483, -9.444654138442577e-06,
+                             6.659549200513156e-07,  -4.116933068457908e-08, 2.150040764247082e-09};
+#endif
+    return v_select(a < v_set(0.5), x * (v_set(0.5) + x * v_polynomial(x * x, c)), y);
+#else
+    return y;
+#endif
 }
 
 /* Phi(x) + x phi(x) */
 TG_INLINE vec v_gelu_slope(vec x) {
-    vec k, rest, v, lost;
-    const vec a = v_clamp(v_abs(x), v_set(0), v_set(GELU_LIMIT)), m = FN(exp_half_square)(a, &k, &rest);
-    const vec s = FN(mills)(a, &v, &lost), factor = s / (a + v_set(4)) - a * v_set(0.3989422804014327);
-    const vec tail = FN(scale_by_power)(m * factor + rest * factor, k);
-    return v_select(x < v_set(0), tail, v_set(1) - tail);
+    vec k, low;
+    const vec a = v_at_most(v_abs(x), v_set(GELU_LIMIT)), e = FN(exp_half_square)(a, &k);
+    const vec mills = FN(mills)(a, &low), factor = (mills - a * v_set(0.3989422804014327)) + low;
+    const vec tail = FN(scale_by_power)(factor + factor * e, k);
+    const vec y = v_select(x < v_set(0), tail, v_set(1) - tail);
+#if !TG_TABLES
+#if TG_BITS == 32
+    static const real c[] = {7.978845e-01f, -2.659572e-01f, 5.975497e-02f, -8.940252e-03f};
+#else
+    static const real c[] = {0.7978845608028654,    -0.26596152026762176,   0.059841342060210585,
+                             -0.009498625723666426, 0.0011543468725131296,  -0.00011333583289127479,
+                             9.32328356134322e-06,  -6.584844112498224e-07, 3.8461003175262645e-08};
+#endif
+    return v_select(a < v_set(0.5), v_set(0.5) + x * v_polynomial(x * x, c), y);
+#else
+    return y;
+#endif
+}
+
+/* log(1 + z) / z for 0 <= z <= 1, as the returned part and *low */
+TG_INLINE vec FN(log1p_ratio)(vec z, vec *low) {
+#if TG_TABLES
+    *low = v_set(0);
+    return FN(log1p_ratio_pieces)(z);
+#else
+    /* about a center where the function happens to be close to a number of the type */
+#if TG_BITS == 32
+    const real center = 0.5095089077949524f;
+    static const real c[] = {8.081986e-01f,   -2.8602338e-01f, 1.3069825e-01f,  -6.631392e-02f, 3.5663895e-02f,
+                             -1.9904036e-02f, 1.1197302e-02f,  -6.4562117e-03f, 4.862359e-03f,  -3.081826e-03f};
+#else
+    const real center = 0.4917361143208201;
+    static const real c[] = {0.8133236657102924,      -0.2907327936588188,    0.13430298592451365,
+                             -0.06891303589896533,    0.03747318050262742,    -0.021145663338338425,
+                             0.01224359246767444,     -0.007225072387862967,  0.004326254528449429,
+                             -0.002620634637517554,   0.0016024607206251047,  -0.0009875941420801955,
+                             0.0006125803395947992,   -0.0003816253814929392, 0.0002395592807430537,
+                             -0.00015372145352693923, 9.582507558060141e-05,  -5.076329324812771e-05,
+                             3.50563027917355e-05,    -4.131518523459549e-05, 2.392382035428143e-05};
+#endif
+    const vec t = z - center, p = t * FN(polynomial)(t, c + 1, (int)(sizeof(c) / sizeof(c)[0]) - 1), sum = c[0] + p;
+    *low = p - (sum - c[0]);
+    return sum;
+#endif
+}
+
+/* log(1 + exp(x)) = max(x, 0) + log(1 + z), z = exp(-|x|) */
+TG_INLINE vec v_softplus(vec x) {
+    vec k, low;
+    const vec a = v_at_most(v_abs(x), v_set(GATE_LIMIT)), e = FN(exp_of_sum)(-a, v_set(0), &k);
+    const vec ratio = FN(log1p_ratio)(FN(scale_by_power)(v_set(1) + e, k), &low);
+    return v_at_least(x, v_set(0)) + FN(scale_by_power)(ratio + (ratio * e + low), k);
 }
 
 /* 2 / sqrt(pi) exp(-x^2) */
 TG_INLINE vec v_erf_slope(vec x) {
-    vec low, k, rest;
-    const vec a = v_clamp(v_abs(x), v_set(0), v_set(TG_REAL_PICK(11, 28))), square = FN(two_product)(a, a, &low);
-    const vec m = FN(exp_split)(-square, -low, &k, &rest), scale = v_set(1.1283791670955126);
-    return FN(scale_by_power)(m * scale + rest * scale, k);
+    vec low, k;
+    const vec a = v_at_most(v_abs(x), v_set(TG_REAL_PICK(11, 28))), square = FN(two_product)(-a, a, &low);
+    const vec e = FN(exp_of_sum)(square, low, &k), scale = v_set(1.1283791670955126);
+    return FN(scale_by_power)(scale + scale * e, k);
 }
 
 #undef GATE_LIMIT
+#undef GATE_TOP
 #undef GELU_LIMIT
 #undef GELU_LINEAR
 #undef GELU_LINEAR_REST

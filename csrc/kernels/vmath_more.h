@@ -2,6 +2,7 @@
 
 /* ---- error function --------------------------------------------------------------------------------------------- */
 
+#if !TG_TABLES
 /* x + x P(x^2) up to 1; from there 1 - exp(-Q(|x|)), where Q fits -log(erfc). */
 TG_INLINE vec v_erf(vec x) {
 #if TG_BITS == 32
@@ -30,6 +31,7 @@ TG_INLINE vec v_erf(vec x) {
     const vec far = v_set(1) - FN(scale_by_power)(v_set(1) + e, k);
     return v_select(a > v_set(1), v_copysign(far, x), near_zero);
 }
+#endif
 
 /* ---- sine, cosine, tangent -------------------------------------------------------------------------------------- */
 
