@@ -153,6 +153,7 @@ ARGREDUCE = kernel_ids(lib.TG_ARGREDUCE)
 SOFTMAX = kernel_ids(lib.TG_SOFTMAX)
 RANDOM = kernel_ids(lib.TG_RANDOM)
 ACTIVATION = kernel_ids(lib.TG_ACTIVATION)
+SCAN = kernel_ids(lib.TG_SCAN)
 
 _LAYOUT = ffi.typeof("tg_layout *")
 
@@ -328,6 +329,7 @@ __all__ = [
     "NULL",
     "RANDOM",
     "REDUCE",
+    "SCAN",
     "SOFTMAX",
     "UNARY",
     "BorrowedStorage",
