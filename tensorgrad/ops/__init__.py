@@ -8,6 +8,7 @@ from tensorgrad.ops import (
     arithmetic,
     comparisons,
     creation,
+    cumulative,
     elementwise,
     indexing,
     inplace,
@@ -16,13 +17,16 @@ from tensorgrad.ops import (
     moments,
     normalization,
     reductions,
+    sets,
     shaping,
     softmaxes,
+    sorting,
 )
 from tensorgrad.ops._elementwise import binary, unary
 from tensorgrad.ops.arithmetic import *
 from tensorgrad.ops.comparisons import *
 from tensorgrad.ops.creation import *
+from tensorgrad.ops.cumulative import *
 from tensorgrad.ops.elementwise import *
 from tensorgrad.ops.indexing import *
 from tensorgrad.ops.into import matmul
@@ -31,8 +35,10 @@ from tensorgrad.ops.matrix import linear, linear_activated
 from tensorgrad.ops.moments import *
 from tensorgrad.ops.normalization import *
 from tensorgrad.ops.reductions import *
+from tensorgrad.ops.sets import *
 from tensorgrad.ops.shaping import *
 from tensorgrad.ops.softmaxes import *
+from tensorgrad.ops.sorting import *
 
 for _declared in registry.values():
     for _method in _declared.methods:
@@ -42,6 +48,7 @@ __all__ = ["binary", "composite", "op", "unary"]
 __all__ += arithmetic.__all__
 __all__ += comparisons.__all__
 __all__ += creation.__all__
+__all__ += cumulative.__all__
 __all__ += elementwise.__all__
 __all__ += indexing.__all__
 __all__ += losses.__all__
@@ -49,5 +56,7 @@ __all__ += matrix.__all__
 __all__ += moments.__all__
 __all__ += normalization.__all__
 __all__ += reductions.__all__
+__all__ += sets.__all__
 __all__ += shaping.__all__
 __all__ += softmaxes.__all__
+__all__ += sorting.__all__
