@@ -15,12 +15,14 @@ from tensorgrad.ops import (
     losses,
     matrix,
     moments,
+    nan_statistics,
     normalization,
     reductions,
     sets,
     shaping,
     softmaxes,
     sorting,
+    statistics,
 )
 from tensorgrad.ops._elementwise import binary, unary
 from tensorgrad.ops.arithmetic import *
@@ -33,12 +35,14 @@ from tensorgrad.ops.into import matmul
 from tensorgrad.ops.losses import *
 from tensorgrad.ops.matrix import linear, linear_activated
 from tensorgrad.ops.moments import *
+from tensorgrad.ops.nan_statistics import *
 from tensorgrad.ops.normalization import *
 from tensorgrad.ops.reductions import *
 from tensorgrad.ops.sets import *
 from tensorgrad.ops.shaping import *
 from tensorgrad.ops.softmaxes import *
 from tensorgrad.ops.sorting import *
+from tensorgrad.ops.statistics import *
 
 for _declared in registry.values():
     for _method in _declared.methods:
@@ -54,9 +58,11 @@ __all__ += indexing.__all__
 __all__ += losses.__all__
 __all__ += matrix.__all__
 __all__ += moments.__all__
+__all__ += nan_statistics.__all__
 __all__ += normalization.__all__
 __all__ += reductions.__all__
 __all__ += sets.__all__
 __all__ += shaping.__all__
 __all__ += softmaxes.__all__
 __all__ += sorting.__all__
+__all__ += statistics.__all__

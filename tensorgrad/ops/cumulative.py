@@ -121,6 +121,11 @@ def scan_prod(x: Tensor, axis: int, reverse: bool = False) -> Tensor:
     return _scan("prod", "cumulative_prod", x, axis, reverse)
 
 
+def exclusive_prod(x: Tensor, axis: int, reverse: bool) -> Tensor:
+    """The product of what comes before each element, or with `reverse` after it."""
+    return _shifted(scan_prod(x, axis, reverse), axis, reverse, 1.0)
+
+
 def _recurrence_reference(
     a: np.ndarray, b: np.ndarray, axis: int = -1, reverse: bool = False
 ) -> np.ndarray:
