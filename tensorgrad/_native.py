@@ -163,6 +163,7 @@ ARGREDUCE = kernel_ids(lib.TG_ARGREDUCE)
 SOFTMAX = kernel_ids(lib.TG_SOFTMAX)
 RANDOM = kernel_ids(lib.TG_RANDOM)
 ACTIVATION = kernel_ids(lib.TG_ACTIVATION)
+SCAN = kernel_ids(lib.TG_SCAN)
 
 _LAYOUT = ffi.typeof("tg_layout *")
 
@@ -338,6 +339,7 @@ __all__ = [
     "NULL",
     "RANDOM",
     "REDUCE",
+    "SCAN",
     "SOFTMAX",
     "UNARY",
     "BorrowedStorage",

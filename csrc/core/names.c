@@ -31,6 +31,9 @@ const char *tg_op_name(int family, int op) {
 #ifdef TG_ACTIVATION_OPS
         FAMILY(TG_ACTIVATION, TG_ACTIVATION_OPS)
 #endif
+#ifdef TG_SCAN_OPS
+        FAMILY(TG_SCAN, TG_SCAN_OPS)
+#endif
     default: return NULL;
     }
 }

@@ -34,7 +34,7 @@ enum tg_status {
     TG_BAD_INDEX = 4     /* an index (label, gather) is out of range */
 };
 
-enum tg_dtype { TG_F32 = 0, TG_F64 = 1 };
+enum tg_dtype { TG_F32 = 0, TG_F64 = 1, TG_I64 = 2 /* of tg_sort and tg_topk only */ };
 
 enum tg_family {
     TG_UNARY = 0,
@@ -44,7 +44,8 @@ enum tg_family {
     TG_SOFTMAX = 4,
     TG_RANDOM = 5,
     TG_ACTIVATION = 6,
-    TG_MAP = 7 /* elementwise ops of up to four inputs; all of them custom */
+    TG_SCAN = 7,
+    TG_MAP = 8 /* elementwise ops of up to four inputs; all of them custom */
 };
 
 /* Dimensions and strides of up to four operands, prepared once and reused (collapsed: adjacent dimensions that every
@@ -146,6 +147,31 @@ int tg_argreduce(int op, int dtype, int64_t outer, int64_t n, int64_t inner, con
  * mean nor a large n costs accuracy; the mean is as exact as the largest element is. */
 int tg_variance(int dtype, int64_t outer, int64_t n, int64_t inner, const void *x, double correction, void *mean,
                 void *var);
+
+/* ---- cumulative ops --------------------------------------------------------------------------------------------- */
+
+/* y[o, j, i] = op over x[o, 0..j, i], or with reverse over x[o, j..n-1, i]. x, y: (outer, n, inner). NaN propagates. Sums of rows
+ * (inner = 1) are made of the prefixes of vectors, those of columns one after another. */
+int tg_scan(int op, int dtype, int reverse, int64_t outer, int64_t n, int64_t inner, const void *x, void *y);
+
+/* y[o, j, i] = position of the largest (op max) or smallest (min) of x[o, 0..j, i]: the last of equals, and of NaNs if there is
+ * one. */
+int tg_argscan(int op, int dtype, int64_t outer, int64_t n, int64_t inner, const void *x, int64_t *y);
+
+/* y[o, j, i] = b[o, j, i] + a[o, j, i] * y[o, j - 1, i], with reverse y[o, j + 1, i]; the one before the first is 0, and its
+ * factor not used. a, b, y: (outer, n, inner) */
+int tg_recurrence(int dtype, int reverse, int64_t outer, int64_t n, int64_t inner, const void *a, const void *b,
+                  void *y);
+
+/* ---- sorting ---------------------------------------------------------------------------------------------------- */
+
+/* Each row sorted, stably; a NaN is greater than all numbers. x: (rows, n), n < 2^32; values: (rows, n), or NULL; positions: where
+ * each came from, (rows, n), or NULL. */
+int tg_sort(int dtype, int descending, int64_t rows, int64_t n, const void *x, void *values, int64_t *positions);
+
+/* The first k of each row sorted so (largest: descending), of equals those that come first in x. values, positions: (rows, k) */
+int tg_topk(int dtype, int largest, int64_t rows, int64_t n, int64_t k, const void *x, void *values,
+            int64_t *positions);
 
 /* ---- softmax and losses ----------------------------------------------------------------------------------------- */
 

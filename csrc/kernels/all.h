@@ -28,4 +28,5 @@ const tg_kernels TG_CAT(tg_kernels_, TG_ISA) = {
     .gemm = {&gemm_kernels_f32, &gemm_kernels_f64},
     .optimizer = {&optimizer_kernels_f32, &optimizer_kernels_f64},
     .random = {&random_kernels_f32, &random_kernels_f64},
+    .scan = {&scan_kernels_f32, &scan_kernels_f64},
 };

@@ -12,3 +12,4 @@
 #include "gemm.h"
 #include "optimizer.h"
 #include "random.h"
+#include "scan.h"

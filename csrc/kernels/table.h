@@ -16,6 +16,7 @@
 #include "gemm_table.h"
 #include "optimizer_table.h"
 #include "random_table.h"
+#include "scan_table.h"
 
 typedef struct {
     const char *name;
@@ -28,6 +29,7 @@ typedef struct {
     const tg_gemm_kernels *gemm[2];
     const tg_optimizer_kernels *optimizer[2];
     const tg_random_kernels *random[2];
+    const tg_scan_kernels *scan[2];
 } tg_kernels;
 
 extern const tg_kernels *tg_active; /* never NULL */

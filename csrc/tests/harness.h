@@ -22,7 +22,9 @@
     TEST(move)      \
     TEST(softmax)   \
     TEST(norm)      \
-    TEST(optimizer)
+    TEST(optimizer) \
+    TEST(scan)      \
+    TEST(sort)
 
 /* Counts a failure and goes on; prints the first ten of a test. Callable from any thread. */
 #define CHECK(condition) ((condition) ? (void)0 : test_failed(__FILE__, __LINE__, "%s", #condition))

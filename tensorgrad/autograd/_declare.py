@@ -14,9 +14,11 @@ is handed on to the gradient under the same order."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from tensorgrad.autograd._recorded import recorded
+from tensorgrad.autograd._traced import traced
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -197,19 +199,39 @@ def op(
     return declare
 
 
+def _handing_over(function: Callable[P, T]) -> Callable[P, T]:
+    """The function, which leaves the call to what stands for a Tensor if it is given that."""
+
+    @wraps(function)
+    def call(*args: Any, **params: Any) -> Any:
+        stand_in = traced(args)
+        if stand_in is not None:
+            return stand_in.apply(call, args, params)
+        return function(*args, **params)
+
+    return call
+
+
 def composite(
     *,
     reference: Callable[..., Any] | None,
     cases: Sequence[Case] = (),
     method: bool | str | Sequence[str] = True,
     differentiable: bool = True,
+    batching: str | None = None,
     tags: Sequence[str] = (),
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Declares a function that is written in other ops and needs no gradient of its own: it gets
-    the same checks, method, documentation and benchmark row."""
+    the same checks, method, documentation and benchmark row.
+
+    batching   "loop" for a function that looks at values, or at memory, itself: inside `func.vmap` it
+               is called for each element of the batch. One made of ops alone needs nothing.
+    """
 
     def declare(function: Callable[P, T]) -> Callable[P, T]:
         name = function.__name__
+        if batching == "loop":
+            function = _handing_over(function)
         register(
             Op(
                 name,

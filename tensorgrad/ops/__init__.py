@@ -43,13 +43,23 @@ from tensorgrad.ops.shaping import *
 from tensorgrad.ops.softmaxes import *
 
 if TYPE_CHECKING:
+    from tensorgrad.ops.cumulative import *
     from tensorgrad.ops.custom import *
     from tensorgrad.ops.modules import *
+    from tensorgrad.ops.nan_statistics import *
+    from tensorgrad.ops.sets import *
+    from tensorgrad.ops.sorting import *
+    from tensorgrad.ops.statistics import *
 
-LAZY_MODULES: tuple[str, ...] = ("tensorgrad.ops.custom", "tensorgrad.ops.modules")
-TOOLS = frozenset(
-    ("tensorgrad.ops.custom", "tensorgrad.ops.modules")
-)  # no names of tensorgrad's own
+TOOLS = ("tensorgrad.ops.custom", "tensorgrad.ops.modules")  # no names of tensorgrad's own
+LAZY_MODULES: tuple[str, ...] = (
+    "tensorgrad.ops.cumulative",
+    "tensorgrad.ops.nan_statistics",
+    "tensorgrad.ops.sets",
+    "tensorgrad.ops.sorting",
+    "tensorgrad.ops.statistics",
+    *TOOLS,
+)
 
 
 def load_all() -> None:
@@ -60,6 +70,14 @@ def load_all() -> None:
     """
     for module in LAZY_MODULES:
         import_module(module)
+    _give_methods()
+
+
+def _give_methods() -> None:
+    """Puts the methods of the ops that are there on Tensor."""
+    for declared in registry.values():
+        for name in declared.methods:
+            setattr(Tensor, name, declared.function)
 
 
 def __getattr__(name: str) -> Any:
@@ -80,17 +98,13 @@ class _LazyMethod:
 
     def __get__(self, t: Tensor | None, kind: type[Tensor]) -> Any:
         import_module(self.module)
-        for declared in registry.values():
-            if self.name in declared.methods:
-                setattr(Tensor, self.name, declared.function)
+        _give_methods()
         return getattr(kind if t is None else t, self.name)
 
 
 for _method, _module in _lazy.METHODS.items():
     setattr(Tensor, _method, _LazyMethod(_method, _module))
-for _declared in registry.values():
-    for _method in _declared.methods:
-        setattr(Tensor, _method, _declared.function)
+_give_methods()
 
 __all__ = ["binary", "composite", "load_all", "op", "unary"]
 __all__ += arithmetic.__all__

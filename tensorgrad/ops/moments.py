@@ -12,6 +12,7 @@ from tensorgrad._tensor import Tensor, copy_raw, empty_raw
 from tensorgrad.autograd import Case, composite, is_grad_enabled, op
 from tensorgrad.autograd._modes import mode
 from tensorgrad.dtypes import F64, float32
+from tensorgrad.ops.comparisons import where
 from tensorgrad.ops.reductions import CASES, expand, mean, plan_of, reduced_count
 from tensorgrad.ops.shaping import transpose
 from tensorgrad.shapes import normalize_axes
@@ -91,13 +92,17 @@ def var(x: Tensor, axis: Any = None, correction: float = 0, keepdims: bool = Fal
     tags=("reduction",),
 )
 def std(x: Tensor, axis: Any = None, correction: float = 0, keepdims: bool = False) -> Tensor:
-    """The standard deviation over axes (None: all): the square root of `var`.
+    """The standard deviation over axes (None: all): the square root of `var`. Its gradient is 0
+    where it is 0, as PyTorch has it.
 
     >>> import tensorgrad
     >>> tensorgrad.std(tensorgrad.tensor([1.0, 3.0]))
     tensor(1.)
     """
-    return var(x, axis, correction, keepdims).sqrt()
+    v = var(x, axis, correction, keepdims)
+    if v.requires_grad:
+        return where(v == 0.0, 0.0, where(v == 0.0, 1.0, v).sqrt())
+    return v.sqrt()
 
 
 __all__ = ["std", "var"]

@@ -12,10 +12,10 @@ import numpy as np
 from tensorgrad._native import ARGREDUCE, REDUCE, Storage, fail, lib
 from tensorgrad._tensor import Tensor, copy_raw, empty_raw, view, wrap_array
 from tensorgrad.autograd import Case, is_grad_enabled, op
-from tensorgrad.dtypes import F64, INT64, ITEMSIZES, float32
-from tensorgrad.errors import ShapeError
+from tensorgrad.dtypes import DTYPES, F64, INT64, ITEMSIZES, code_of, float32
+from tensorgrad.errors import DTypeError, ShapeError
 from tensorgrad.ops.comparisons import where
-from tensorgrad.ops.shaping import broadcast_to, reshape
+from tensorgrad.ops.shaping import broadcast_to, permute_dims, reshape
 from tensorgrad.shapes import (
     Shape,
     broadcast_strides,
@@ -178,21 +178,36 @@ def _by_numpy(
         raise ShapeError(f"{name}: {error}") from None
 
 
+def _converted(name: str, x: Tensor, dtype: Any) -> Tensor:
+    """x in the dtype that a reduction was asked for, off the tape."""
+    code = code_of(dtype, name)
+    if code > F64 and x._node is not None:
+        raise DTypeError(
+            f"{name}: expected a float dtype for a tensor that requires grad, got {DTYPES[code]}; "
+            "detach it first"
+        )
+    return x if x._code == code else x.detach().astype(DTYPES[code])
+
+
 @op(
-    gradient=lambda gy, y, x, axis=None, keepdims=False: expand(gy, x.shape, axis),
-    reference=np.sum,
-    cases=(*CASES, Case((0, 3), axis=0)),
+    gradient=lambda gy, y, x, axis=None, keepdims=False, dtype=None: expand(gy, x.shape, axis),
+    reference=lambda x, axis=None, keepdims=False, dtype=None: np.sum(
+        x, axis=axis, keepdims=keepdims, dtype=dtype
+    ),
+    cases=(*CASES, Case((0, 3), axis=0), Case((3, 4), axis=1, dtype=np.float64)),
     kernel_only=True,
     tags=("reduction",),
 )
-def sum(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
+def sum(x: Tensor, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Tensor:
     """The sum over axes (None: all), pairwise, so that its error grows with log n. x: (...), any
-    dtype; integers sum in int64.
+    dtype; integers sum in 64 bits. dtype: x is converted to it first.
 
     >>> import tensorgrad
     >>> tensorgrad.sum(tensorgrad.ones((2, 3)), axis=1)
     tensor([3., 3.])
     """
+    if dtype is not None:
+        x = _converted("sum", x, dtype)
     if x._code > F64:
         return _by_numpy(np.sum, x, axis, keepdims, "sum")
     return reduce_raw(_SUM, "sum", x, axis, keepdims)
@@ -290,9 +305,11 @@ def min(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
 
 
 def _prod_gradient(
-    gy: Tensor, y: Tensor, x: Tensor, axis: Any = None, keepdims: bool = False
+    gy: Tensor, y: Tensor, x: Tensor, axis: Any = None, keepdims: bool = False, dtype: Any = None
 ) -> Tensor:
     # the product of the others, also where some are zero
+    if is_grad_enabled():
+        return expand(gy, x.shape, axis) * _products_of_others(x, axis)
     zero = x == 0.0
     others = where(zero, 1.0, x)
     zeros = expand(zero.astype(x.dtype).sum(axis), x.shape, axis)
@@ -302,22 +319,41 @@ def _prod_gradient(
     )
 
 
+def _products_of_others(x: Tensor, axis: Any) -> Tensor:
+    """Of each element, the product of those before it and of those after it: without a division, so
+    that it can be differentiated where elements are zero."""
+    from tensorgrad.ops.cumulative import exclusive_prod
+
+    axes = normalize_axes(axis, len(x.shape), "prod")
+    order = (*(i for i in range(len(x.shape)) if i not in axes), *axes)
+    moved = permute_dims(x, order) if x.shape else x
+    rows = reshape(
+        moved, (*moved.shape[: len(order) - len(axes)], reduced_count(x.shape, axes, "prod"))
+    )
+    others = reshape(exclusive_prod(rows, -1, False) * exclusive_prod(rows, -1, True), moved.shape)
+    return permute_dims(others, [order.index(i) for i in range(len(order))]) if x.shape else others
+
+
 @op(
     gradient=_prod_gradient,
     saves=("x",),
-    reference=np.prod,
-    cases=(*CASES, Case((0, 3), axis=0)),
+    reference=lambda x, axis=None, keepdims=False, dtype=None: np.prod(
+        x, axis=axis, keepdims=keepdims, dtype=dtype
+    ),
+    cases=(*CASES, Case((0, 3), axis=0), Case((3, 4), axis=1, dtype=np.float64)),
     kernel_only=True,
     tags=("reduction",),
 )
-def prod(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """The product over axes (None: all). x: (...), any dtype. Its gradient is right where elements
-    are zero; its second derivative is so only where none is.
+def prod(x: Tensor, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Tensor:
+    """The product over axes (None: all). x: (...), any dtype. Gradients of all orders are right
+    where elements are zero. dtype: x is converted to it first.
 
     >>> import tensorgrad
     >>> tensorgrad.prod(tensorgrad.tensor([2.0, 3.0]))
     tensor(6.)
     """
+    if dtype is not None:
+        x = _converted("prod", x, dtype)
     if x._code > F64:
         return _by_numpy(np.prod, x, axis, keepdims, "prod")
     return reduce_raw(_PROD, "prod", x, axis, keepdims)
@@ -339,13 +375,15 @@ def _norm_gradient(
     ),
     cases=CASES,
     kernel_only=True,
+    method=False,
     tags=("reduction",),
 )
-def norm(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """The Euclidean norm over axes (None: all). The gradient at 0 is 0. x: (...), float.
+def euclidean_norm(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """The Euclidean norm over axes (None: all). The gradient at 0 is 0. x: (...), float. The kernel
+    under `norm`.
 
     >>> import tensorgrad
-    >>> tensorgrad.norm(tensorgrad.tensor([3.0, 4.0]))
+    >>> tensorgrad.ops.euclidean_norm(tensorgrad.tensor([3.0, 4.0]))
     tensor(5.)
     """
     if x._code > F64:
@@ -445,15 +483,19 @@ def any(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
     return _by_numpy(np.any, x, axis, keepdims, "any")
 
 
+amax, amin = max, min
+
 __all__ = [
     "all",
+    "amax",
+    "amin",
     "any",
     "argmax",
     "argmin",
+    "euclidean_norm",
     "max",
     "mean",
     "min",
-    "norm",
     "prod",
     "sum",
 ]
