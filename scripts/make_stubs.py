@@ -26,6 +26,9 @@ import numpy as np
 
 from tensorgrad._native import BorrowedStorage, Storage
 from tensorgrad.autograd._tape import Leaf, Node
+from tensorgrad.ops.cumulative import CumulativeExtreme
+from tensorgrad.ops.sets import UniqueAll, UniqueCounts, UniqueInverse
+from tensorgrad.ops.sorting import Selection
 from tensorgrad.shapes import Shape
 
 '''
@@ -38,6 +41,16 @@ def stub_of(function: ast.FunctionDef, indent: str) -> str:
     return f"{decorators}{indent}def {function.name}({ast.unparse(function.args)}){returns}: ...\n"
 
 
+class _Quoted:
+    """A text as a default value: its quotes stay where those of annotations go."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return f'"{self.text}"'
+
+
 def method_stub(name: str, value: object) -> str:
     """A method that was put on the class, from its signature."""
     if isinstance(value, property):
@@ -48,6 +61,10 @@ def method_stub(name: str, value: object) -> str:
     parameters = [
         p if p.annotation is not p.empty or i == 0 else p.replace(annotation="Any")
         for i, p in enumerate(parameters)
+    ]
+    parameters = [
+        p.replace(default=_Quoted(p.default)) if isinstance(p.default, str) else p
+        for p in parameters
     ]
     returns = (
         "Tensor" if signature.return_annotation is signature.empty else signature.return_annotation

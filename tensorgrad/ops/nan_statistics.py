@@ -93,7 +93,7 @@ def nanmax(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
     >>> tensorgrad.nanmax(tensorgrad.tensor([1.0, float("nan"), 2.0]))
     tensor(2.)
     """
-    return _extreme(x, axis, keepdims, "nanmax", -float("inf"), max)  # type: ignore[no-any-return]
+    return _extreme(x, axis, keepdims, "nanmax", -float("inf"), max)
 
 
 @composite(reference=np.nanmin, cases=_CASES, tags=("reduction",))
@@ -105,7 +105,7 @@ def nanmin(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
     >>> tensorgrad.nanmin(tensorgrad.tensor([1.0, float("nan"), 2.0]))
     tensor(1.)
     """
-    return _extreme(x, axis, keepdims, "nanmin", float("inf"), min)  # type: ignore[no-any-return]
+    return _extreme(x, axis, keepdims, "nanmin", float("inf"), min)
 
 
 @composite(
@@ -178,8 +178,9 @@ def nanquantile(
     at = probabilities.reshape(-1) * np.maximum(count - 1, 0)
     low, high, weight = places(at, method, "nanquantile")
     share = as_tensor(weight.astype(ordered.dtype), "nanquantile")
-    y = between(_along(ordered, low, -1), _along(ordered, high, -1), share)
-    return in_place_of_axes(y, probabilities.shape, shape, axes, keepdims)  # type: ignore[no-any-return]
+    first, second = (_along(ordered, as_tensor(i, "nanquantile"), -1) for i in (low, high))
+    y = between(first, second, share)
+    return in_place_of_axes(y, probabilities.shape, shape, axes, keepdims)
 
 
 @composite(reference=np.nanmedian, cases=_CASES)

@@ -78,7 +78,7 @@ def in_place_of_axes(y: Any, q_shape: Any, shape: Any, axes: Any, keepdims: bool
 
 
 def _quantile_reference(
-    x: np.ndarray, q: Any, axis: Any = None, keepdims: bool = False, method: str = "linear"
+    x: np.ndarray, q: Any, axis: Any = None, keepdims: bool = False, method: Any = "linear"
 ) -> Any:
     return np.quantile(x, q, axis=axis, keepdims=keepdims, method=method)
 
@@ -114,10 +114,11 @@ def quantile(
     n = ordered.shape[-1]
     low, high, weight = places(probabilities.reshape(-1) * (n - 1), method, "quantile")
     share = as_tensor(weight.astype(ordered.dtype), "quantile")
-    y = between(take(ordered, low, -1), take(ordered, high, -1), share)
+    first, second = (take(ordered, as_tensor(i, "quantile"), -1) for i in (low, high))
+    y = between(first, second, share)
     last = ordered[..., n - 1 :]
     y = where(last != last, float("nan"), y)  # a NaN is sorted to the end
-    return in_place_of_axes(y, probabilities.shape, shape, axes, keepdims)  # type: ignore[no-any-return]
+    return in_place_of_axes(y, probabilities.shape, shape, axes, keepdims)
 
 
 @composite(
@@ -251,9 +252,9 @@ def diff(
     if before or after:
         x = concat([*before, x, *after], axis)
     lead: Any = (slice(None),) * axis
+    upper, lower = (*lead, slice(1, None)), (*lead, slice(None, -1))
     for _ in range(n):
-        high, low = x[(*lead, slice(1, None))], x[(*lead, slice(None, -1))]
-        x = high != low if x.dtype.kind == "b" else high - low
+        x = x[upper] != x[lower] if x.dtype.kind == "b" else x[upper] - x[lower]
     return x
 
 
