@@ -10,12 +10,12 @@
 #include "../kernels/table.h"
 
 enum {
-    RUN = 12,            /* keys that are sorted by insertion */
-    MERGE_PER_BYTE = 64, /* keys up to which merging is faster than digits, per byte of a key */
+    RUN = 12,           /* keys that are sorted by insertion */
+    MERGE_PER_BYTE = 8, /* keys up to which merging is faster than digits, per byte of a key */
     DIGIT = 8,
     BUCKETS = 1 << DIGIT,
     THREAD_ELEMENTS = 1 << 11, /* a thread's share at least: below this a second one costs more than it brings */
-    SPARE_KEYS = 512           /* what the buffer of a selection holds beyond 2 k keys */
+    SPARE_KEYS = 24            /* what the buffer of a selection holds beyond 2 k keys */
 };
 __extension__ typedef unsigned __int128 u128;
 

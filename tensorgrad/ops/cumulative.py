@@ -66,9 +66,9 @@ def _shifted(x: Tensor, axis: int, reverse: bool, fill: float) -> Tensor:
     edge = full_raw(
         (*x.shape[:axis], 1, *x.shape[axis + 1 :]), x.size // n, code_of(x.dtype, ""), fill
     )
-    key: Any = (*lead, slice(1, n) if reverse else slice(0, n - 1))
-    kept = x[key]
-    return concat([kept, edge] if reverse else [edge, kept], axis)
+    kept = (*lead, slice(1, n) if reverse else slice(0, n - 1))
+    rest = x[kept]
+    return concat([rest, edge] if reverse else [edge, rest], axis)
 
 
 @op(

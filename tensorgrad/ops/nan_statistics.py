@@ -179,11 +179,8 @@ def nanquantile(
     at = probabilities.reshape(-1) * np.maximum(count - 1, 0)
     low, high, weight = places(at, method, "nanquantile")
     share = as_tensor(weight.astype(ordered.dtype), "nanquantile")
-    y = between(
-        _along(ordered, as_tensor(low, "nanquantile"), -1),
-        _along(ordered, as_tensor(high, "nanquantile"), -1),
-        share,
-    )
+    first, second = (_along(ordered, as_tensor(i, "nanquantile"), -1) for i in (low, high))
+    y = between(first, second, share)
     return in_place_of_axes(y, probabilities.shape, shape, axes, keepdims)
 
 

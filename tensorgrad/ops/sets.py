@@ -57,8 +57,8 @@ def unique(
     >>> tensorgrad.unique(tensorgrad.tensor([3, 1, 3]))
     tensor([1, 3])
     """
-    by_numpy: Any = np.unique  # whose overloads do not know flags that are variables
-    found = by_numpy(
+    function: Any = np.unique
+    found = function(
         as_tensor(x, "unique")._array(), return_index, return_inverse, return_counts, axis
     )
     return tuple(_wrapped(a) for a in found) if isinstance(found, tuple) else _wrapped(found)

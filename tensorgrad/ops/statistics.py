@@ -78,7 +78,7 @@ def in_place_of_axes(y: Any, q_shape: Any, shape: Any, axes: Any, keepdims: bool
 
 
 def _quantile_reference(
-    x: np.ndarray, q: Any, axis: Any = None, keepdims: bool = False, method: str = "linear"
+    x: np.ndarray, q: Any, axis: Any = None, keepdims: bool = False, method: Any = "linear"
 ) -> Any:
     function: Any = np.quantile  # whose overloads do not know a method that is a variable
     return function(x, q, axis=axis, keepdims=keepdims, method=method)
@@ -115,11 +115,8 @@ def quantile(
     n = ordered.shape[-1]
     low, high, weight = places(probabilities.reshape(-1) * (n - 1), method, "quantile")
     share = as_tensor(weight.astype(ordered.dtype), "quantile")
-    y = between(
-        take(ordered, as_tensor(low, "quantile"), -1),
-        take(ordered, as_tensor(high, "quantile"), -1),
-        share,
-    )
+    first, second = (take(ordered, as_tensor(i, "quantile"), -1) for i in (low, high))
+    y = between(first, second, share)
     last = ordered[..., n - 1 :]
     y = where(last != last, float("nan"), y)  # a NaN is sorted to the end
     return in_place_of_axes(y, probabilities.shape, shape, axes, keepdims)
@@ -257,11 +254,9 @@ def diff(
     if before or after:
         x = concat([*before, x, *after], axis)
     lead: Any = (slice(None),) * axis
+    upper, lower = (*lead, slice(1, None)), (*lead, slice(None, -1))
     for _ in range(n):
-        above: Any = (*lead, slice(1, None))
-        below: Any = (*lead, slice(None, -1))
-        high, low = x[above], x[below]
-        x = high != low if x.dtype.kind == "b" else high - low
+        x = x[upper] != x[lower] if x.dtype.kind == "b" else x[upper] - x[lower]
     return x
 
 
