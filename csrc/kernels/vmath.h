@@ -1,6 +1,6 @@
 /* vmath.h: exp, log and their kind on vectors, without branches; included once per element type.
  *
- * Errors stay below 2 ulp over the whole range (csrc/tests/test_vmath.c measures them); 0, infinities, NaN, subnormal inputs
+ * docs/accuracy.md has the errors (scripts/measure_accuracy.py), below 2 ulp but for a few; 0, infinities, NaN, subnormal inputs
  * and results are those of IEEE. A lane's result depends on nothing but its own input. The polynomials are minimax fits
  * (Remez exchange), relative to the function that they end in.
  */

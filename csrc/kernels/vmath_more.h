@@ -2,7 +2,7 @@
 
 /* ---- error function --------------------------------------------------------------------------------------------- */
 
-#if !TG_TABLES
+#if TG_VECTOR_BYTES < 64
 /* x + x P(x^2) up to 1; from there 1 - exp(-Q(|x|)), where Q fits -log(erfc). */
 TG_INLINE vec v_erf(vec x) {
 #if TG_BITS == 32

@@ -24,7 +24,7 @@ from tensorgrad._native import (
     lib,
     scalar_layout,
 )
-from tensorgrad._tensor import Tensor, as_tensor, full_raw, wrap_array
+from tensorgrad._tensor import Tensor, as_tensor, full_raw, view, wrap_array
 from tensorgrad.autograd._declare import Case, Op, methods_of, register
 from tensorgrad.autograd._modes import mode
 from tensorgrad.autograd._recorded import parameters_of, un_broadcast
@@ -40,15 +40,45 @@ _new_storage = Storage.__new__
 _alloc = lib.tg_alloc
 
 
-def floating(x: Any, where: str) -> Tensor:
-    """x as a contiguous float Tensor, on the tape if it was: integers become float32."""
-    t = as_tensor(x, where)
+# ---- unary ---------------------------------------------------------------------------------------
+
+
+_WORTH_VIEWS = 1 << 15  # elements
+
+
+def _memory_order(x: Tensor) -> list[int] | None:
+    """The order of its axes in which x, which has strides, lies in memory without gaps, as a
+    transposed tensor does; None if there is none."""
+    shape, strides = x._shape, x.strides
+    axes = sorted(range(len(shape)), key=strides.__getitem__, reverse=True)
+    expected = 1
+    for axis in reversed(axes):
+        if strides[axis] != expected:
+            return None
+        expected *= shape[axis]
+    return axes
+
+
+def _of_any(compute: Callable[..., Tensor], x: Any, name: str, p0: float, p1: float) -> Tensor:
+    """compute(x), which takes contiguous float tensors; integers become float32. The order of the
+    elements does not matter to a function of one, so a transposed x is taken, and the result left,
+    as it lies; only what has gaps or repeats is copied, and what is small on the tape, where a copy
+    costs less than two views."""
+    t = as_tensor(x, name)
     if t._code > F64:
         t = t.astype(DTYPES[F32])
-    return t if t._strides is None else t.contiguous()
-
-
-# ---- unary ---------------------------------------------------------------------------------------
+    if t._strides is None:
+        return compute(t, p0, p1)
+    axes = _memory_order(t)
+    taped = t._node is not None and mode.enabled
+    if axes is None or (taped and t._size < _WORTH_VIEWS):
+        return compute(t.contiguous(), p0, p1)
+    if taped:
+        inverse = sorted(range(len(axes)), key=axes.__getitem__)
+        return compute(t.permute_dims(axes), p0, p1).permute_dims(inverse)
+    y = compute(view(t, tuple(t._shape[a] for a in axes), None, 0), p0, p1)
+    y._shape, y._strides = t._shape, t._strides
+    return y
 
 
 def unary(
@@ -144,7 +174,7 @@ def unary(
                         f"{name}: expected numbers for {', '.join(names)}, got {values}"
                     ) from None
                 try:
-                    return compute(floating(x, name), p0, p1)
+                    return _of_any(compute, x, name, p0, p1)
                 except AttributeError:
                     if isinstance(x, Traced):
                         return x.apply(call, (x,), dict(zip(names, values)))
@@ -162,7 +192,7 @@ def unary(
                     x = as_tensor(x, name)
                 if x._code > F64 and integers == "numpy":
                     return wrap_array(np.asarray(reference(x._array()), order="C"))
-                return compute(floating(x, name), 0.0, 0.0)
+                return _of_any(compute, x, name, 0.0, 0.0)
 
         call = wraps(function)(call)
         call.derivative = apply_gradient  # type: ignore[attr-defined]
@@ -445,4 +475,4 @@ def binary(
     return declare
 
 
-__all__ = ["Storage", "binary", "floating", "operands", "scalar", "unary"]
+__all__ = ["Storage", "binary", "operands", "scalar", "unary"]

@@ -27,7 +27,7 @@ def test_error_in_ulp(function: accuracy.Function, dtype: np.dtype[Any]) -> None
     assert sum(e is not None for e in exact) > 40
     for table in accuracy.tables():
         error, where = accuracy.largest_error(function, x, exact)
-        assert error <= function.limit_of(dtype), f"{table}: {error} ulp at {where!r}"
+        assert error <= function.limit, f"{table}: {error} ulp at {where!r}"
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,19 @@ def test_operands_in_any_layout(data: st.DataObject) -> None:
     check_gradient(y, x, gradient.transpose(np.argsort(order)))
 
 
+@pytest.mark.parametrize("shape", [(3, 4, 5), (64, 32, 17)])
+@pytest.mark.parametrize("order", [(2, 0, 1), (1, 0, 2)])
+def test_functions_of_transposed_tensors(shape: Shape, order: Shape) -> None:
+    """They may take elements as they lie; where they end up must not show it."""
+    array = numbers(shape)
+    x, weights = leaf(array), numbers(tuple(shape[a] for a in order))
+    expected = np.exp(array.transpose(order))
+    np.testing.assert_allclose(tg.exp(x.detach().permute_dims(order)).numpy(), expected, rtol=1e-15)
+    y = tg.exp(x.permute_dims(order))
+    np.testing.assert_allclose(y.detach().numpy(), expected, rtol=1e-15)
+    check_gradient(y * tg.tensor(weights), x, (expected * weights).transpose(np.argsort(order)))
+
+
 @given(st.data())
 @settings(max_examples=150)
 def test_advanced_indexing(data: st.DataObject) -> None:
