@@ -174,7 +174,7 @@ TG_INLINE void FN(gemm_tile)(const int vectors, const int rows, const int packed
     int64_t odd[7];
     const char *at = (const char *)a;
 #pragma GCC unroll 8
-    for (int i = 0; !packed && 2 * i + 1 < rows; i++) {
+    for (int i = 0; 2 * i + 1 < rows; i++) {
         odd[i] = (2 * i + 1) * a_row * (int64_t)sizeof(real);
         GEMM_OPAQUE(odd[i]);
     }
