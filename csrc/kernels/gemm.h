@@ -35,9 +35,11 @@ typedef struct {
 
 TG_INLINE int64_t FN(gemm_divide_up)(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/* How many vectors wide the next panel is: the fewest panels, then as even as can be. */
-static int FN(gemm_panel)(int64_t columns) {
+/* How many vectors wide the next panel is: the fewest panels, then as even as can be; for a grouped copy of a's rows 3, at the
+ * end 2. */
+static int FN(gemm_panel)(int64_t columns, int grouped) {
     const int64_t vectors = FN(gemm_divide_up)(columns, LANES);
+    if (grouped) return vectors == 4 ? 2 : vectors < 3 ? (int)vectors : 3;
     if (vectors <= GEMM_MAX_VECTORS) return (int)vectors;
     return GEMM_MAX_VECTORS < 4 ? GEMM_MAX_VECTORS : vectors % 3 == 0 || vectors > 16 ? 3 : 4;
 }
@@ -48,6 +50,9 @@ static int FN(copies_rows)(const gemm_product *p) {
     return p->n >= 16 * LANES && p->m >= 128;
 }
 
+/* Whether that copy is of groups of GEMM_GROUP rows, interleaved: for a wide c, whose panels are 3 vectors wide. */
+static int FN(groups_rows)(const gemm_product *p) { return GEMM_GROUP > 1 && p->n > 16 * LANES && FN(copies_rows)(p); }
+
 /* A panel of columns for a block of rows and of k: where the loops stand. */
 typedef struct {
     int64_t k, steps, i, rows, j, columns;
@@ -56,14 +61,15 @@ typedef struct {
 
 typedef struct {
     int64_t most_steps, most_rows; /* of a block */
-    int64_t block_step;            /* between rows of the copy of a's block */
-    real *block;                   /* (most_rows, most_steps), or NULL: a is read where it lies */
-    int64_t copied;                /* rows of the block that are there */
+    int64_t block_step;            /* between rows of the copy of a's block, or between groups of GEMM_GROUP rows */
+    real *block;    /* (most_rows, most_steps), the rows of a group interleaved; NULL: a is read where it lies */
+    int grouped;    /* groups_rows */
+    int64_t copied; /* rows of the block that are there */
 } gemm_plan;
 
 static void FN(set_panel)(const gemm_product *p, int64_t j, gemm_place *place) {
     place->j = j;
-    place->vectors = FN(gemm_panel)(p->n - j);
+    place->vectors = FN(gemm_panel)(p->n - j, FN(groups_rows)(p));
     place->columns = p->n - j < place->vectors * LANES ? p->n - j : place->vectors * LANES;
 }
 
@@ -119,6 +125,17 @@ static int64_t FN(copy_group)(const gemm_product *p, int64_t most) { return p->a
 static void FN(copy_rows)(const gemm_product *p, const gemm_place *place, int64_t group, gemm_plan *plan) {
     const int64_t rows = place->rows - plan->copied < group ? place->rows - plan->copied : group;
     const real *from = FN(rows_at)(p, place, plan->copied);
+#if GEMM_GROUP > 1
+    if (plan->grouped) {
+        real *groups = plan->block + plan->copied / GEMM_GROUP * plan->block_step;
+        if (p->a_step == 1)
+            FN(pack_group)(place->steps, rows, from, p->a_row, groups);
+        else
+            FN(pack_groups)(place->steps, rows, from, p->a_step, groups, plan->block_step);
+        plan->copied += rows;
+        return;
+    }
+#endif
     real *to = plan->block + plan->copied * plan->block_step;
     if (p->a_step == 1)
         for (int64_t r = 0; r < rows; r++)
@@ -131,7 +148,9 @@ static void FN(copy_rows)(const gemm_product *p, const gemm_place *place, int64_
 /* One panel. While its tiles run, the next one is packed, a slice with each tile; a's rows are copied before their first use. */
 static void FN(multiply_panel)(const gemm_product *p, gemm_plan *plan, const gemm_place *place, const real *panel,
                                const gemm_place *next, real *next_panel) {
-    const int64_t most = GEMM_MAX_ROWS(place->vectors), tiles = FN(gemm_divide_up)(place->rows, most);
+    const int grouped = plan->grouped; /* then a group is a tile */
+    const int64_t most = grouped ? GEMM_GROUP : GEMM_MAX_ROWS(place->vectors);
+    const int64_t tiles = FN(gemm_divide_up)(place->rows, most);
     const int last = place->k + place->steps >= p->k;
     const gemm_finish finish = {p->add || place->k > 0, last && p->relu, last && p->bias ? p->bias + place->j : NULL,
                                 place->columns};
@@ -142,19 +161,26 @@ static void FN(multiply_panel)(const gemm_product *p, gemm_plan *plan, const gem
     int64_t packed = 0;
     /* the rows are dealt out evenly: many tiles one row short rather than one with few */
     const int64_t few = place->rows / tiles, with_more = place->rows % tiles;
+    const int64_t a_row = grouped ? 1 : plan->block ? plan->block_step : p->a_row;
+    const int64_t a_step = grouped ? GEMM_GROUP : plan->block ? 1 : p->a_step;
     for (int64_t i = 0, tile = 0; tile < tiles; tile++) {
-        const int64_t count = few + (tile < with_more);
+        const int64_t left = place->rows - i;
+        const int64_t count = !grouped ? few + (tile < with_more) : left < most ? left : most;
         if (plan->block)
             while (plan->copied < i + count) FN(copy_rows)(p, place, FN(copy_group)(p, most), plan);
-        const real *a = plan->block ? plan->block + i * plan->block_step : FN(rows_at)(p, place, i);
+        const real *a = plan->block ? plan->block + (grouped ? tile : i) * plan->block_step : FN(rows_at)(p, place, i);
+        gemm_tile_fn kernel = kernels[count];
+#if GEMM_GROUP > 1
+        if (grouped && panel && count == GEMM_GROUP && place->columns == 3 * LANES) kernel = FN(gemm_packed_tile);
+#endif
         const int64_t slice = !next ? 0 : packed + share < next->steps ? share : next->steps - packed;
         gemm_copy copy = {.rows = 0};
         if (slice && !p->b_transposed && next->vectors == place->vectors && next->columns == place->vectors * LANES)
             copy =
                 (gemm_copy){FN(panel_at)(p, next, packed), p->ldb, slice, next_panel + packed * place->vectors * LANES};
         const int64_t left_over = slice - copy.rows;
-        kernels[count](place->steps, a, plan->block ? plan->block_step : p->a_row, plan->block ? 1 : p->a_step, b,
-                       b_step, p->c + (place->i + i) * p->ldc + place->j, p->ldc, &finish, copy.rows ? &copy : NULL);
+        kernel(place->steps, a, a_row, a_step, b, b_step, p->c + (place->i + i) * p->ldc + place->j, p->ldc, &finish,
+               copy.rows ? &copy : NULL);
         packed += slice;
         if (copy.rows + left_over) FN(pack_panel)(p, next, packed - copy.rows - left_over, packed, next_panel);
         i += count;
@@ -185,7 +211,13 @@ static int FN(multiply)(const gemm_product *p) {
         if (!panels) return TG_NO_MEMORY;
     }
     if (FN(copies_rows)(p)) {
-        plan.block = tg_scratch(1, (size_t)(plan.most_rows * plan.block_step) * sizeof(real));
+        int64_t copies = plan.most_rows; /* rows, or groups of them */
+        plan.grouped = FN(groups_rows)(p);
+        if (plan.grouped) {
+            copies = FN(gemm_divide_up)(plan.most_rows, GEMM_GROUP);
+            plan.block_step = GEMM_GROUP * plan.most_steps;
+        }
+        plan.block = tg_scratch(1, (size_t)(copies * plan.block_step) * sizeof(real));
         if (!plan.block) return TG_NO_MEMORY;
     }
     gemm_place place = {.steps = p->k < plan.most_steps ? p->k : plan.most_steps, .rows = plan.most_rows};

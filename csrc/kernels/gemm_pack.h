@@ -4,10 +4,13 @@
 #define QUAD ((int64_t)(16 / sizeof(real)))
 
 /* Every 128-bit piece p of the result is the QUAD elements at `from` + (p * QUAD + row) * step, `count` rows existing: the
- * last one stands in for those beyond it. */
-TG_INLINE vec FN(gather_quads)(const real *from, int64_t step, int64_t row, int64_t count) {
+ * last one stands in for those beyond it. If `wrap` is less than LANES the pieces past so many rows are of the columns that
+ * follow. */
+TG_INLINE vec FN(gather_quads)(const real *from, int64_t step, int64_t row, int64_t count, const int64_t wrap) {
     const int64_t last = count - 1;
-#define QUAD_AT(piece) (from + ((piece) * QUAD + row < last ? (piece) * QUAD + row : last) * step)
+#define QUAD_ROW(piece) (((piece) * QUAD + row) % wrap)
+#define QUAD_AT(piece) \
+    (from + (QUAD_ROW(piece) < last ? QUAD_ROW(piece) : last) * step + ((piece) * QUAD + row) / wrap * QUAD)
 #if TG_VECTOR_BYTES == 64
 #if TG_BITS == 32
     __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(QUAD_AT(0)));
@@ -30,6 +33,7 @@ TG_INLINE vec FN(gather_quads)(const real *from, int64_t step, int64_t row, int6
     return v_load(QUAD_AT(0));
 #endif
 #undef QUAD_AT
+#undef QUAD_ROW
 }
 
 /* Interleaves the low or high halves of the 128-bit pieces of a and b, in units of 32 or 64 bits. */
@@ -57,14 +61,16 @@ TG_INLINE vec FN(gather_quads)(const real *from, int64_t step, int64_t row, int6
 #define ZIP_PORTABLE
 #endif
 
-/* out[q] lane r = from[r * step + q], r < LANES, q < QUAD. Of the rows, `count` exist. */
-TG_INLINE void FN(transpose_quads)(const real *from, int64_t step, int64_t count, vec *out) {
+/* out[q] lane r = from[r * step + q], r < LANES, q < QUAD. Of the rows, `count` exist. With wrap < LANES lane r is
+ * from[(r % wrap) * step + r / wrap * QUAD + q]. */
+TG_INLINE void FN(transpose_quads)(const real *from, int64_t step, int64_t count, const int64_t wrap, vec *out) {
 #ifdef ZIP_PORTABLE
     for (int64_t q = 0; q < QUAD; q++)
-        for (int64_t r = 0; r < LANES; r++) out[q][r] = from[(r < count ? r : count - 1) * step + q];
+        for (int64_t r = 0; r < LANES; r++)
+            out[q][r] = from[(r % wrap < count ? r % wrap : count - 1) * step + r / wrap * QUAD + q];
 #elif TG_BITS == 32
-    const vec r0 = FN(gather_quads)(from, step, 0, count), r1 = FN(gather_quads)(from, step, 1, count);
-    const vec r2 = FN(gather_quads)(from, step, 2, count), r3 = FN(gather_quads)(from, step, 3, count);
+    const vec r0 = FN(gather_quads)(from, step, 0, count, wrap), r1 = FN(gather_quads)(from, step, 1, count, wrap);
+    const vec r2 = FN(gather_quads)(from, step, 2, count, wrap), r3 = FN(gather_quads)(from, step, 3, count, wrap);
     const vec low01 = ZIP_LOW_32(r0, r1), high01 = ZIP_HIGH_32(r0, r1);
     const vec low23 = ZIP_LOW_32(r2, r3), high23 = ZIP_HIGH_32(r2, r3);
     out[0] = ZIP_LOW_64(low01, low23);
@@ -72,7 +78,7 @@ TG_INLINE void FN(transpose_quads)(const real *from, int64_t step, int64_t count
     out[2] = ZIP_LOW_64(high01, high23);
     out[3] = ZIP_HIGH_64(high01, high23);
 #else
-    const vec r0 = FN(gather_quads)(from, step, 0, count), r1 = FN(gather_quads)(from, step, 1, count);
+    const vec r0 = FN(gather_quads)(from, step, 0, count, wrap), r1 = FN(gather_quads)(from, step, 1, count, wrap);
     out[0] = ZIP_LOW_64(r0, r1);
     out[1] = ZIP_HIGH_64(r0, r1);
 #endif
@@ -100,18 +106,50 @@ static void FN(pack_transposed)(int64_t steps, int64_t columns, const real *from
         vec out[16 / sizeof(real)];
         if (count == LANES) {
             for (; k + QUAD <= steps; k += QUAD) {
-                FN(transpose_quads)(from + k, from_step, LANES, out);
+                FN(transpose_quads)(from + k, from_step, LANES, LANES, out);
                 for (int64_t q = 0; q < QUAD; q++) v_store(packed + (k + q) * width, out[q]);
             }
         } else {
             for (; k + QUAD <= steps; k += QUAD) {
-                FN(transpose_quads)(from + k, from_step, count, out);
+                FN(transpose_quads)(from + k, from_step, count, LANES, out);
                 for (int64_t q = 0; q < QUAD; q++) v_store(packed + (k + q) * width, out[q]);
             }
         }
         for (; k < steps; k++) v_store(packed + k * width, FN(gather_column)(from + k, from_step, count));
     }
 }
+
+#if GEMM_GROUP > 1
+/* packed[k, r] = from[r, k], r < rows <= GEMM_GROUP. from: (rows, steps) with step `from_step`; packed: (steps, GEMM_GROUP) */
+static void FN(pack_group)(int64_t steps, int64_t rows, const real *from, int64_t from_step, real *packed) {
+    enum { PARTS = LANES / GEMM_GROUP }; /* blocks of QUAD steps that fill a vector */
+    int64_t k = 0;
+    vec out[16 / sizeof(real)];
+    if (rows == GEMM_GROUP)
+        for (; k + PARTS * QUAD <= steps; k += PARTS * QUAD) {
+            FN(transpose_quads)(from + k, from_step, GEMM_GROUP, GEMM_GROUP, out);
+            for (int64_t q = 0; q < QUAD; q++)
+                for (int64_t part = 0; part < PARTS; part++)
+                    memcpy(packed + (k + part * QUAD + q) * GEMM_GROUP, (const real *)&out[q] + part * GEMM_GROUP,
+                           GEMM_GROUP * sizeof(real));
+        }
+    for (; k < steps; k++)
+        for (int64_t r = 0; r < rows; r++) packed[k * GEMM_GROUP + r] = from[r * from_step + k];
+}
+
+/* packed[g, k, r] = from[k, g * GEMM_GROUP + r]. from: (steps, rows) with step `from_step`; packed: groups, group_step apart, of
+ * (steps, GEMM_GROUP) */
+static void FN(pack_groups)(int64_t steps, int64_t rows, const real *from, int64_t from_step, real *packed,
+                            int64_t group_step) {
+    const int64_t whole = rows / GEMM_GROUP;
+    for (int64_t k = 0; k < steps; k++, from += from_step, packed += GEMM_GROUP) {
+        for (int64_t g = 0; g < whole; g++)
+            memcpy(packed + g * group_step, from + g * GEMM_GROUP, GEMM_GROUP * sizeof(real));
+        for (int64_t r = whole * GEMM_GROUP; r < rows; r++)
+            packed[whole * group_step + r - whole * GEMM_GROUP] = from[r];
+    }
+}
+#endif
 
 /* packed[k, j] = from[k, j], for a panel that does not fill its vectors. from: (steps, columns), packed: (steps, width) */
 static void FN(pack_cut)(int64_t steps, int64_t columns, const real *from, int64_t from_step, real *packed,
@@ -134,7 +172,7 @@ static void FN(store_transposed)(int64_t rows, int64_t columns, const real *from
         for (int64_t i = 0; i < rows; i += QUAD) {
             const int64_t there = rows - i < QUAD ? rows - i : QUAD;
             if (there == QUAD)
-                FN(transpose_quads)(from + i, from_step, count, out);
+                FN(transpose_quads)(from + i, from_step, count, LANES, out);
             else
                 for (int64_t q = 0; q < there; q++) out[q] = FN(gather_column)(from + i + q, from_step, count);
             for (int64_t q = 0; q < there; q++) {

@@ -65,6 +65,15 @@ typedef void (*gemm_tile_fn)(int64_t steps, const real *a, int64_t a_row, int64_
 #define GEMM_MAX_ROWS(vectors) ((vectors) == 2 ? 4 : 6)
 #endif
 
+/* With AVX-512 the copy of a's rows is interleaved by so many (1: not at all): a full tile then reads a and b in one run each, and
+ * its unrolled steps need no address arithmetic, whose instructions would take turns from the multiply-adds. */
+#if TG_VECTOR_BYTES == 64
+#define GEMM_GROUP 8
+#else
+#define GEMM_GROUP 1
+#endif
+#define GEMM_UNROLL 4 /* steps of such a tile at a time */
+
 #if defined(__x86_64__)
 #define GEMM_IN_REGISTER(v) __asm__("" : "+v"(v)) /* one load per broadcast, not one per multiply-add */
 #define GEMM_OPAQUE(x) __asm__("" : "+r"(x))      /* no induction variable for each row */
@@ -85,8 +94,9 @@ TG_INLINE void FN(gemm_keep)(real *row, const int v, const int cut, int64_t last
         v_store(row + v * LANES, sum);
 }
 
-/* One step: sums += column of a times row of b, whose vector `cut` has `last` lanes (-1: none is cut). */
-TG_INLINE void FN(gemm_step)(const int vectors, const int rows, const char *a, const int64_t *odd, const real *b,
+/* One step: sums += column of a times row of b, whose vector `cut` has `last` lanes (-1: none is cut). packed: the column of a
+ * is contiguous. */
+TG_INLINE void FN(gemm_step)(const int vectors, const int rows, const int packed, const char *a, const int64_t *odd, const real *b,
                              const int cut, int64_t last, vec *sums) {
     vec row[GEMM_MAX_VECTORS];
 #pragma GCC unroll 4
@@ -95,7 +105,7 @@ TG_INLINE void FN(gemm_step)(const int vectors, const int rows, const char *a, c
     for (int i = 0; i < rows; i++) {
         /* i is an odd multiple shifted left, which an address can express */
         const int shift = i ? __builtin_ctz((unsigned)i) : 0;
-        const int64_t offset = i ? odd[(i >> shift) / 2] * (1 << shift) : 0;
+        const int64_t offset = packed ? i * (int64_t)sizeof(real) : i ? odd[(i >> shift) / 2] * (1 << shift) : 0;
         vec x = *(const real *)(a + offset) - (vec){0};
         if (vectors > 1) GEMM_IN_REGISTER(x);
 #pragma GCC unroll 4
@@ -156,7 +166,8 @@ TG_INLINE void FN(gemm_store)(const int vectors, const int rows, vec *sums, real
     }
 }
 
-TG_INLINE void FN(gemm_tile)(const int vectors, const int rows, int64_t steps, const real *a, int64_t a_row,
+/* packed: a has GEMM_GROUP == rows elements a step and b whole vectors, both without gaps. */
+TG_INLINE void FN(gemm_tile)(const int vectors, const int rows, const int packed, int64_t steps, const real *a, int64_t a_row,
                              int64_t a_step, const real *b, int64_t b_step, real *c, int64_t ldc,
                              const gemm_finish *finish, gemm_copy *copy) {
     vec sums[GEMM_MAX_VECTORS * 14];
@@ -169,8 +180,11 @@ TG_INLINE void FN(gemm_tile)(const int vectors, const int rows, int64_t steps, c
     }
 #pragma GCC unroll 32
     for (int i = 0; i < rows * vectors; i++) sums[i] = (vec){0};
-    const int64_t a_bytes = a_step * (int64_t)sizeof(real);
-    GEMM_OPAQUE(b_step); /* no second loop for rows of one element */
+    const int64_t a_bytes = (packed ? rows : a_step) * (int64_t)sizeof(real);
+    if (packed)
+        b_step = vectors * LANES;
+    else
+        GEMM_OPAQUE(b_step); /* no second loop for rows of one element */
     const int64_t last = finish->columns - (vectors - 1) * LANES;
     int64_t k = 0;
     if (2 * vectors > GEMM_MAX_VECTORS && rows == GEMM_MAX_ROWS(vectors) && copy && last == LANES) {
@@ -188,21 +202,25 @@ TG_INLINE void FN(gemm_tile)(const int vectors, const int rows, int64_t steps, c
             to += vectors * LANES;
 #pragma GCC unroll 8
             for (int s = 0; s < GEMM_STRIDE; s++, at += a_bytes, b += b_step) {
-                GEMM_OPAQUE(at);
-                FN(gemm_step)(vectors, rows, at, odd, b, -1, last, sums);
+                if (!packed) GEMM_OPAQUE(at);
+                FN(gemm_step)(vectors, rows, packed, at, odd, b, -1, last, sums);
             }
         }
         copy->rows -= (to - copy->to) / (vectors * LANES);
         copy->from = from;
         copy->to = to;
     }
-    if (GEMM_MASKED && last < LANES) {
+    for (; packed && k + GEMM_UNROLL <= steps; k += GEMM_UNROLL)
+#pragma GCC unroll 4
+        for (int s = 0; s < GEMM_UNROLL; s++, at += a_bytes, b += b_step)
+            FN(gemm_step)(vectors, rows, packed, at, odd, b, -1, last, sums);
+    if (GEMM_MASKED && !packed && last < LANES) {
         for (; k < steps; k++, at += a_bytes, b += b_step)
-            FN(gemm_step)(vectors, rows, at, odd, b, vectors - 1, last, sums);
+            FN(gemm_step)(vectors, rows, packed, at, odd, b, vectors - 1, last, sums);
         FN(gemm_store)(vectors, rows, sums, c, ldc, finish, vectors - 1, last);
     } else {
         for (; k < steps; k++, at += a_bytes, b += b_step)
-            FN(gemm_step)(vectors, rows, at, odd, b, -1, last, sums);
+            FN(gemm_step)(vectors, rows, packed, at, odd, b, -1, last, sums);
         FN(gemm_store)(vectors, rows, sums, c, ldc, finish, -1, last);
     }
 }
@@ -211,12 +229,20 @@ TG_INLINE void FN(gemm_tile)(const int vectors, const int rows, int64_t steps, c
     static void FN(gemm_tile_##vectors##_##rows)(int64_t steps, const real *a, int64_t a_row, int64_t a_step, \
                                                  const real *b, int64_t b_step, real *c, int64_t ldc,         \
                                                  const gemm_finish *finish, gemm_copy *copy) {        \
-        FN(gemm_tile)(vectors, rows, steps, a, a_row, a_step, b, b_step, c, ldc, finish, copy);              \
+        FN(gemm_tile)(vectors, rows, 0, steps, a, a_row, a_step, b, b_step, c, ldc, finish, copy);              \
     }
 GEMM_TILES(TG_DEFINE_TILE)
 
 #define TG_TILE_ENTRY(vectors, rows) [vectors][rows] = FN(gemm_tile_##vectors##_##rows),
 static const gemm_tile_fn FN(gemm_tiles)[GEMM_MAX_VECTORS + 1][15] = {GEMM_TILES(TG_TILE_ENTRY)};
+
+#if GEMM_GROUP > 1
+/* The full tile of a panel of 3 vectors that was copied, with a's rows interleaved. */
+static void FN(gemm_packed_tile)(int64_t steps, const real *a, int64_t a_row, int64_t a_step, const real *b,
+                                 int64_t b_step, real *c, int64_t ldc, const gemm_finish *finish, gemm_copy *copy) {
+    FN(gemm_tile)(3, GEMM_GROUP, 1, steps, a, a_row, a_step, b, b_step, c, ldc, finish, copy);
+}
+#endif
 
 #undef TG_DEFINE_TILE
 #undef TG_TILE_ENTRY

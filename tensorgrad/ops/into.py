@@ -44,19 +44,23 @@ def matmul(a: Tensor, b: Tensor, /, *, out: Tensor | None = None) -> Tensor:
     if not (a._node is b._node is out._node is None) and mode.enabled:
         raise GradientError("matmul: out is not recorded; call it under no_grad()")
     storage, storage_a, storage_b = out._storage, a._storage, b._storage
-    if storage.__class__ is storage_a.__class__ is storage_b.__class__ is Storage:
+    # blocks of our own are apart unless they are the same one
+    if type(storage) is type(storage_a) is type(storage_b) is Storage:
         apart = storage is not storage_a and storage is not storage_b
     else:
         apart = not (overlap(out, a) or overlap(out, b))
     if not apart:
         raise ArgumentError("matmul: expected an out apart from the memory of a and b")
-    shape_a, shape_b, shape = a._shape, b._shape, out._shape
-    if not len(shape_a) == len(shape_b) == len(shape) == 2:
+    try:  # unpacking asks for two axes each at no cost
+        m, k = a._shape
+        rows, n = b._shape
+        out_rows, out_columns = out._shape
+    except ValueError:
         return _batched(a, b, out)
-    m, k = shape_a
-    n = shape_b[1]
-    if shape_b[0] != k or shape != (m, n):
-        raise ShapeError(f"matmul: {shape_a} @ {shape_b} does not give an out of shape {shape}")
+    if rows != k or out_rows != m or out_columns != n:
+        raise ShapeError(
+            f"matmul: {a._shape} @ {b._shape} does not give an out of shape {out._shape}"
+        )
     flags = 0
     lda, ldb = k or 1, n or 1
     if a._strides is not None:
