@@ -3,6 +3,8 @@ what was expected, what came, and what to do."""
 
 from __future__ import annotations
 
+from numpy.linalg import LinAlgError
+
 __all__ = [
     "ArgumentError",
     "DTypeError",
@@ -10,8 +12,10 @@ __all__ = [
     "GradientError",
     "IndexOutOfRangeError",
     "InplaceError",
+    "LinearAlgebraError",
     "OutOfMemoryError",
     "ShapeError",
+    "SingularMatrixError",
     "StateDictError",
     "TensorgradError",
 ]
@@ -43,6 +47,14 @@ class GradientError(TensorgradError, RuntimeError):
 
 class InplaceError(TensorgradError, RuntimeError):
     """A write in place that would make, or has made, a gradient wrong."""
+
+
+class LinearAlgebraError(TensorgradError, LinAlgError):
+    """A matrix that has no such factorisation, or one with a NaN or an infinity."""
+
+
+class SingularMatrixError(LinearAlgebraError):
+    """A matrix without an inverse, where one is needed."""
 
 
 class OutOfMemoryError(TensorgradError, MemoryError):

@@ -7,6 +7,7 @@ from tensorgrad.autograd import composite, op, registry
 from tensorgrad.ops import (
     arithmetic,
     comparisons,
+    contractions,
     creation,
     elementwise,
     indexing,
@@ -15,6 +16,7 @@ from tensorgrad.ops import (
     matrix,
     moments,
     normalization,
+    products,
     reductions,
     shaping,
     softmaxes,
@@ -22,6 +24,7 @@ from tensorgrad.ops import (
 from tensorgrad.ops._elementwise import binary, unary
 from tensorgrad.ops.arithmetic import *
 from tensorgrad.ops.comparisons import *
+from tensorgrad.ops.contractions import *
 from tensorgrad.ops.creation import *
 from tensorgrad.ops.elementwise import *
 from tensorgrad.ops.indexing import *
@@ -30,6 +33,7 @@ from tensorgrad.ops.losses import *
 from tensorgrad.ops.matrix import linear, linear_activated
 from tensorgrad.ops.moments import *
 from tensorgrad.ops.normalization import *
+from tensorgrad.ops.products import *
 from tensorgrad.ops.reductions import *
 from tensorgrad.ops.shaping import *
 from tensorgrad.ops.softmaxes import *
@@ -41,6 +45,7 @@ for _declared in registry.values():
 __all__ = ["binary", "composite", "op", "unary"]
 __all__ += arithmetic.__all__
 __all__ += comparisons.__all__
+__all__ += contractions.__all__
 __all__ += creation.__all__
 __all__ += elementwise.__all__
 __all__ += indexing.__all__
@@ -48,6 +53,7 @@ __all__ += losses.__all__
 __all__ += matrix.__all__
 __all__ += moments.__all__
 __all__ += normalization.__all__
+__all__ += products.__all__
 __all__ += reductions.__all__
 __all__ += shaping.__all__
 __all__ += softmaxes.__all__

@@ -76,7 +76,7 @@ def find_op(op: Op | str | Callable[..., Any]) -> Op:
     """The declaration of an op given by itself, its name or its function."""
     found = registry.get(op) if isinstance(op, str) else getattr(op, "op", op)
     if not isinstance(found, Op):
-        raise ArgumentError(f"check_op: expected a declared op or its name, got {op!r}")
+        raise ArgumentError(f"expected a declared op or its name, got {op!r}")
     return found
 
 
@@ -100,6 +100,7 @@ def _reshaped(case: Case, *inputs: Any) -> Case:
         high=case.high,
         avoid=case.avoid,
         margin=case.margin,
+        plus=case.plus,
         **case.params,
     )
 
@@ -143,30 +144,57 @@ def _leaves(case: Case, dtype: Any = float64) -> list[Tensor | None]:
     ]
 
 
-def _reference(op: Op, case: Case, arrays: Sequence[Array | None]) -> Array:
+def _parts(result: Any) -> list[Any]:
+    """The results of an op that returns one, or a tuple of them."""
+    return list(result) if isinstance(result, (tuple, list)) else [result]
+
+
+def _results(op: Op, case: Case, inputs: Sequence[Any]) -> list[Any]:
+    """What the op returns."""
+    return _parts(op.function(*inputs, **case.params))
+
+
+def _reference(op: Op, case: Case, arrays: Sequence[Array | None]) -> list[Array]:
+    """What the reference returns."""
     assert op.reference is not None
     with np.errstate(all="ignore"):
-        return np.asarray(op.reference(*arrays, **case.params))
+        return [np.asarray(part) for part in _parts(op.reference(*arrays, **case.params))]
+
+
+def _labels(results: Sequence[Any]) -> list[str]:
+    return ["result"] if len(results) == 1 else [f"result {i}" for i in range(len(results))]
+
+
+def _assert_all_close(results: Sequence[Any], expected: Sequence[Any], **tolerance: Any) -> None:
+    if len(results) != len(expected):
+        raise CheckError(f"expected {len(expected)} results, got {len(results)}")
+    for what, got, want in zip(_labels(results), results, expected, strict=True):
+        assert_close(got, want, what=what, **tolerance)
 
 
 def _check_forward(op: Op, case: Case, dtype: Any) -> None:
     arrays = sample_inputs(case, dtype)
     inputs = [to_tensor(array) for array in arrays]
-    got = op.function(*inputs, **case.params)
-    if not isinstance(got, Tensor):
-        raise CheckError(f"expected a Tensor, got {type(got).__name__}")
+    results = _results(op, case, inputs)
+    for got in results:
+        if not isinstance(got, Tensor):
+            raise CheckError(f"expected a Tensor, got {type(got).__name__}")
     for i, (x, array) in enumerate(zip(inputs, arrays, strict=True)):
         if array is not None and to_array(x).tobytes() != array.tobytes():
             raise CheckError(f"the forward modified input {i} in place")
     expected = _reference(op, case, sample_inputs(case, float64))
     floats = any(a is not None and a.dtype == dtype for a in arrays)
-    wanted = _reference(op, case, arrays).dtype
-    if wanted.kind == "f" and floats and "dtype" not in case.params:
-        wanted = np.dtype(dtype)  # NumPy may compute in float64 what was given in float32
-    if got.dtype != wanted:
-        raise CheckError(f"expected {wanted}, got {got.dtype}")
-    tolerance = _FLOAT32_FORWARD if got.dtype == float32 else {}
-    assert_close(got, expected, what="result", **tolerance)
+    likewise = _reference(op, case, arrays)
+    if not len(results) == len(expected) == len(likewise):
+        raise CheckError(f"expected {len(expected)} results, got {len(results)}")
+    for what, got, want, like in zip(_labels(results), results, expected, likewise, strict=True):
+        wanted = like.dtype
+        if wanted.kind == "f" and floats and "dtype" not in case.params:
+            wanted = np.dtype(dtype)  # NumPy may compute in float64 what was given in float32
+        if got.dtype != wanted:
+            raise CheckError(f"expected {wanted}, got {got.dtype} (the {what})")
+        tolerance = _FLOAT32_FORWARD if got.dtype == float32 else {}
+        assert_close(got, want, what=what, **tolerance)
 
 
 def _upstream(y: Tensor) -> Array:
@@ -176,9 +204,9 @@ def _upstream(y: Tensor) -> Array:
 def _gradients(op: Op, case: Case, inputs: list[Any], layout: str = "") -> dict[int, Tensor]:
     """The gradient of each input that requires grad, from a fixed random upstream gradient."""
     by = [i for i, x in enumerate(inputs) if x is not None and x.requires_grad]
-    y = op.function(*inputs, **case.params)
-    gy = to_tensor(_upstream(y), layout)
-    return dict(zip(by, autograd.grad(y, [inputs[i] for i in by], gy), strict=True))
+    ys = [y for y in _results(op, case, inputs) if y.requires_grad]
+    gys = [to_tensor(_upstream(y), layout) for y in ys]
+    return dict(zip(by, autograd.grad(ys, [inputs[i] for i in by], gys), strict=True))
 
 
 def _check_layouts(op: Op, case: Case) -> None:
@@ -188,7 +216,7 @@ def _check_layouts(op: Op, case: Case) -> None:
     with_axes = [i for i, a in enumerate(arrays) if a is not None and a.ndim]
     if not with_axes:
         return
-    expected = op.function(*plain, **case.params)
+    expected = _results(op, case, plain)
     gradients: dict[int, Tensor] = {}
     if op.differentiable and any(varied):
         gradients = _gradients(op, case, _leaves(case))
@@ -200,7 +228,7 @@ def _check_layouts(op: Op, case: Case) -> None:
                     to_tensor(a, layout if i in group else "", bool(gradients) and varied[i])
                     for i, a in enumerate(arrays)
                 ]
-                assert_close(op.function(*inputs, **case.params), expected, what="result")
+                _assert_all_close(_results(op, case, inputs), expected)
                 if gradients:
                     for i, gx in _gradients(op, case, inputs, layout).items():
                         assert_close(gx, gradients[i], what=f"gradient of input {i}")
@@ -234,7 +262,7 @@ def _check_shared_memory(op: Op, case: Case) -> None:
 
         with _about(op, case, f"{what} as inputs {at}"):
             inputs = [view(shared) if i in at[1:] else a for i, a in enumerate(arrays)]
-            assert_close(function(to_tensor(shared)), _reference(op, case, inputs), what="result")
+            _assert_all_close(_parts(function(to_tensor(shared))), _reference(op, case, inputs))
             if op.differentiable:
                 gradcheck(function, [to_tensor(shared, requires_grad=True)])
 
@@ -243,7 +271,10 @@ def _check_shared_memory(op: Op, case: Case) -> None:
 
 
 def large_cases(op: Op, cases: Sequence[Case]) -> list[Case]:
-    """Cases whose axes can all be made longer by one factor, so much that work is split."""
+    """Cases whose axes can all be made longer by one factor, so much that work is split. None for
+    an op tagged "lapack": what it computes depends on the shape, and our threads have no part."""
+    if "lapack" in op.tags:
+        return []
     found: dict[str, Case] = {}
     for case in cases:
         large = _enlarged(op, case)
@@ -263,18 +294,24 @@ def _scaled(case: Case, factor: int) -> Case:
 
 
 def _sizes(op: Op, case: Case) -> list[int]:
-    result = _reference(op, case, sample_inputs(case)).size
-    return [result, *(prod(value) for value in case.inputs if isinstance(value, tuple))]
+    sizes = [result.size for result in _reference(op, case, sample_inputs(case))]
+    return [*sizes, *(prod(value) for value in case.inputs if isinstance(value, tuple))]
 
 
 def _enlarged(op: Op, case: Case) -> Case | None:
+    return enlarged_to(op, case, _LARGE)
+
+
+def enlarged_to(op: Op, case: Case, elements: int) -> Case | None:
+    """The case with its axes made longer by one factor, until its largest array has about so many
+    elements; None if a parameter fixes the shapes."""
     try:
         before, after = _sizes(op, case), _sizes(op, _scaled(case, 2))
     except (ValueError, IndexError):
-        return None  # a parameter fixes the shape
+        return None
     factors = [
-        (_LARGE / small) ** (1 / log2(double / small))
-        for small, double in zip(before, after, strict=True)
+        (elements / small) ** (1 / log2(double / small))
+        for small, double in zip(before, after)
         if 0 < small < double
     ]
     return _scaled(case, int(min(factors)) | 1) if factors else None
@@ -286,15 +323,18 @@ def check_large(op: Op, case: Case) -> None:
         arrays = sample_inputs(case, dtype)
         wide = [a if a is None or a.dtype != dtype else a.astype(float64) for a in arrays]
         with _about(op, case, f"{dtype} forward"):
-            got = op.function(*[to_tensor(a) for a in arrays], **case.params)
+            results = _results(op, case, [to_tensor(a) for a in arrays])
             expected = _reference(op, case, wide)
-            if got.dtype.kind == "f":
-                # sums over many elements, whose terms are larger than the result
-                unit = 1e-4 if got.dtype == float32 else 1e-11
-                largest = float(np.max(np.abs(expected), initial=1.0, where=np.isfinite(expected)))
-                assert_close(got, expected, rtol=10 * unit, atol=unit * largest, what="result")
-            else:
-                assert_close(got, expected, what="result")
+            if len(results) != len(expected):
+                raise CheckError(f"expected {len(expected)} results, got {len(results)}")
+            for what, got, want in zip(_labels(results), results, expected, strict=True):
+                if got.dtype.kind == "f":
+                    # sums over many elements, whose terms are larger than the result
+                    unit = 1e-4 if got.dtype == float32 else 1e-11
+                    largest = float(np.max(np.abs(want), initial=1.0, where=np.isfinite(want)))
+                    assert_close(got, want, rtol=10 * unit, atol=unit * largest, what=what)
+                else:
+                    assert_close(got, want, what=what)
     before = get_num_threads()
     try:
         with _about(op, case, "1 thread against several"):
@@ -313,10 +353,14 @@ def check_large(op: Op, case: Case) -> None:
 
 def _bits(op: Op, case: Case) -> dict[str, bytes]:
     inputs = _leaves(case, float32)
-    if not (op.differentiable and any(is_varied(case))):
-        return {"the result": to_array(op.function(*inputs, **case.params)).tobytes()}
-    y = op.function(*inputs, **case.params)
-    by = [x for x in inputs if x is not None and x.requires_grad]
-    gradients = autograd.grad(y, by, from_numpy(_upstream(y)))
-    bits = {f"gradient {i}": to_array(gx).tobytes() for i, gx in enumerate(gradients)}
-    return {"the result": to_array(y).tobytes(), **bits}
+    results = _results(op, case, inputs)
+    bits = {
+        f"the {what}": to_array(y).tobytes()
+        for what, y in zip(_labels(results), results, strict=True)
+    }
+    ys = [y for y in results if y.requires_grad]
+    if op.differentiable and ys:
+        by = [x for x in inputs if x is not None and x.requires_grad]
+        gradients = autograd.grad(ys, by, [from_numpy(_upstream(y)) for y in ys])
+        bits |= {f"gradient {i}": to_array(gx).tobytes() for i, gx in enumerate(gradients)}
+    return bits

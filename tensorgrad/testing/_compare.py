@@ -55,7 +55,8 @@ expected 2.5, got 2.0 (difference 0.5, tolerance 2.6e-05)
     default_rtol, default_atol = TOLERANCES.get(name, (0.0, 0.0))
     rtol = default_rtol if rtol is None else rtol
     atol = default_atol if atol is None else atol
-    a, b = got.astype(np.float64), want.astype(np.float64)
+    wide = np.complex128 if "c" in (got.dtype.kind, want.dtype.kind) else np.float64
+    a, b = got.astype(wide), want.astype(wide)
     with np.errstate(invalid="ignore", over="ignore"):
         difference = np.abs(a - b)
         tolerance = atol + rtol * np.abs(b)
