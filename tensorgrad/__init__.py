@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from tensorgrad import autograd, data, errors, nn, ops, optim
 from tensorgrad._config import __version__, get_include, show_config
 from tensorgrad._native import (
@@ -15,6 +18,8 @@ from tensorgrad._tensor import Tensor
 from tensorgrad.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from tensorgrad.dtypes import (
     bool_,
+    complex64,
+    complex128,
     float32,
     float64,
     int8,
@@ -40,6 +45,18 @@ from tensorgrad.random import (
     uniform,
 )
 
+if TYPE_CHECKING:
+    from tensorgrad import fft, linalg
+
+_LAZY_MODULES = frozenset(("fft", "linalg"))  # imported when they are first asked for
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY_MODULES:
+        return import_module(f"tensorgrad.{name}")
+    raise AttributeError(f"module 'tensorgrad' has no attribute {name!r}")
+
+
 __all__ = [
     *errors.__all__,
     *ops.__all__,
@@ -49,10 +66,13 @@ __all__ = [
     "autograd",
     "bernoulli",
     "bool_",
+    "complex64",
+    "complex128",
     "data",
     "default_generator",
     "enable_grad",
     "errors",
+    "fft",
     "float32",
     "float64",
     "get_include",
@@ -62,6 +82,7 @@ __all__ = [
     "int32",
     "int64",
     "is_grad_enabled",
+    "linalg",
     "manual_seed",
     "memory_stats",
     "nn",

@@ -22,7 +22,9 @@ class Plan(NamedTuple):
     terms: tuple[Labels, ...]  # the labels of each operand
     output: Labels
     sizes: dict[str, int]  # the length of each label
-    path: tuple[tuple[int, int], ...]  # positions of the pairs; a result goes to the end of the list
+    path: tuple[
+        tuple[int, int], ...
+    ]  # positions of the pairs; a result goes to the end of the list
 
 
 def from_lists(operands: Sequence[Any]) -> tuple[str, list[Any]]:

@@ -190,7 +190,8 @@ def vecdot(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
 
 
 @composite(
-    reference=np.outer, cases=(Case((3,), (4,)), Case((2, 3), (2,)), Case((), (2,)), Case((0,), (3,)))
+    reference=np.outer,
+    cases=(Case((3,), (4,)), Case((2, 3), (2,)), Case((), (2,)), Case((0,), (3,))),
 )
 def outer(x1: Tensor, x2: Tensor, /) -> Tensor:
     """Every product of an element of x1 and one of x2, both flattened. Returns (x1.size, x2.size).
@@ -227,7 +228,9 @@ def kron(x1: Tensor, x2: Tensor, /) -> Tensor:
 
 
 @composite(
-    reference=np.matmul, cases=(Case((2, 3, 4), (2, 4, 5)), Case((2, 0, 4), (2, 4, 5))), method="bmm"
+    reference=np.matmul,
+    cases=(Case((2, 3, 4), (2, 4, 5)), Case((2, 0, 4), (2, 4, 5))),
+    method="bmm",
 )
 def bmm(x1: Tensor, x2: Tensor, /) -> Tensor:
     """The matrix products of a batch, without broadcasting. x1: (b, m, k), x2: (b, k, n). Returns (b,
