@@ -27,9 +27,10 @@ def _shifted(x: Any, axes: Any, back: bool, where: str) -> Tensor:
     for axis in normalize_axes(axes, x.ndim, where):
         n = x.shape[axis]
         first = n // 2 if back else n - n // 2  # goes to the front
-        before = (slice(None),) * axis
         if 0 < first < n:
-            x = concat([x[(*before, slice(first, None))], x[(*before, slice(first))]], axis)
+            whole = (slice(None),) * axis
+            front, rest = (whole + (slice(*ends),) for ends in ((first, None), (0, first)))
+            x = concat([x[front], x[rest]], axis)
     return x
 
 

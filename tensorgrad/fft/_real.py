@@ -37,7 +37,7 @@ from tensorgrad.shapes import Shape
     kernel="NumPy",
     name="fft.irfftn_sized",
 )
-def irfftn_sized(x: Tensor, /, s: Any, axes: Any, norm: str) -> Tensor:
+def irfftn_sized(x: Tensor, /, s: Any, axes: Any, norm: Any) -> Tensor:
     """`irfftn` with everything given.
 
     >>> import tensorgrad
@@ -52,7 +52,8 @@ def irfftn_sized(x: Tensor, /, s: Any, axes: Any, norm: str) -> Tensor:
 def _half_spectrum(gy: Any, shape: Shape, axes: Any, norm: str) -> Any:
     last = axes[-1]
     n = gy.shape[last]
-    spectrum = np.fft.rfftn(gy, [gy.shape[a] for a in axes], axes, norm=OPPOSITE[norm]).real
+    opposite: Any = OPPOSITE[norm]
+    spectrum = np.fft.rfftn(gy, [gy.shape[a] for a in axes], axes, norm=opposite).real
     weights = np.full(n // 2 + 1, 2.0)  # each of these stands for itself and its conjugate
     weights[0] = 1
     if n % 2 == 0:

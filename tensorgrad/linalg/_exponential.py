@@ -9,7 +9,7 @@ import numpy as np
 
 from tensorgrad._tensor import Tensor
 from tensorgrad.autograd import Case, composite
-from tensorgrad.linalg._support import LAPACK, identity_like, matrices
+from tensorgrad.linalg._support import LAPACK, identity_like, matrices, values_of
 from tensorgrad.linalg._systems import solve
 from tensorgrad.ops.matrix import matmul
 
@@ -66,7 +66,7 @@ def matrix_exp(x: Tensor, /) -> Tensor:
             [0., 1.]])
     """
     x = matrices(x, "matrix_exp", square=True)
-    size = np.abs(x.detach().numpy())
+    size = np.abs(values_of(x))
     norm = float(size.sum(-2).max(initial=0.0))
     degree = next((m for m, largest in _LARGEST.items() if norm <= largest), 13)
     squarings = 0

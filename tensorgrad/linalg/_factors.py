@@ -13,7 +13,6 @@ from tensorgrad.linalg._support import (
     LAPACK,
     adjoint,
     identity_like,
-    is_complex,
     lapack,
     lower,
     matrices,
@@ -139,6 +138,29 @@ def qr_packed(x: Tensor, /) -> Tensor:
     return tensor_of(lapack(_packed_qr, "qr", x._array()))
 
 
+def _complete_qr(x: Any) -> Any:
+    return np.concatenate(np.linalg.qr(x, mode="complete"), axis=-1)
+
+
+@op(
+    gradient=None,
+    reference=_complete_qr,
+    cases=(Case((4, 2)), Case((2, 3, 2))),
+    method=False,
+    kernel="NumPy",
+    tags=LAPACK,
+    name="linalg.qr_complete",
+)
+def qr_complete(x: Tensor, /) -> Tensor:
+    """qr's complete Q beside its R in one tensor. x: (..., m, n). Returns (..., m, m + n).
+
+    >>> import tensorgrad
+    >>> tensorgrad.linalg._factors.qr_complete(tensorgrad.ones((3, 2))).shape
+    (3, 5)
+    """
+    return tensor_of(lapack(_complete_qr, "qr", x._array()))
+
+
 @composite(
     reference=lambda x, mode="reduced": tuple(np.linalg.qr(x, mode)),
     cases=(
@@ -168,14 +190,14 @@ def qr(x: Tensor, /, *, mode: str = "reduced") -> QRResult:
     if mode not in ("reduced", "complete"):
         raise ArgumentError(f"qr: expected the mode 'reduced' or 'complete', got {mode!r}")
     m, n = x.shape[-2:]
-    if is_complex(x) or (mode == "complete" and m > n):
-        array = x.detach()._array()
-        return QRResult(*map(tensor_of, lapack(np.linalg.qr, "qr", array, mode=mode)))
+    if mode == "complete" and m > n:
+        packed = qr_complete(x)
+        return QRResult(packed[..., :m], packed[..., m:])
     square = x if m >= n else x[..., :m]
     packed = qr_packed(square)
     q, r = packed[..., :m, :], packed[..., m:, :]
     if m < n:  # [X Y] = Q [U V] with X = Q U
-        r = concat([r, matmul(q.mT, x[..., m:])], -1)
+        r = concat([r, matmul(adjoint(q), x[..., m:])], -1)
     return QRResult(q, r)
 
 

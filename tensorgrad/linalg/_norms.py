@@ -16,7 +16,7 @@ from tensorgrad.linalg._support import LAPACK, floats, is_complex, lapack, matri
 from tensorgrad.ops import reductions
 from tensorgrad.ops.comparisons import where
 from tensorgrad.ops.shaping import expand_dims, moveaxis
-from tensorgrad.shapes import normalize_axes
+from tensorgrad.shapes import normalize_axes, reduced_shape
 
 _Norm = int | float | str | None
 
@@ -91,7 +91,7 @@ def vector_norm(
     total = ((size / scale) ** float(ord)).sum(axes, keepdims=True)
     zero = total == 0.0
     norm = where(zero, total, where(zero, total + 1.0, total) ** (1.0 / ord)) * scale
-    return norm if keepdims else norm.reshape(reductions.reduced_shape(x.shape, axes, False))
+    return norm if keepdims else norm.reshape(reduced_shape(x.shape, axes, False))
 
 
 _ORDERS = ("fro", "nuc", 1, -1, 2, -2, inf, -inf)

@@ -142,9 +142,36 @@ def _as_complex(array: Any) -> Any:
     return array.astype(np.result_type(array.dtype, np.complex64), copy=False)
 
 
+def _packed_eig(x: Any) -> Any:
+    w, v = np.linalg.eig(x)
+    return _as_complex(np.concatenate([w[..., None, :], v], axis=-2))
+
+
+_ROTATION = np.array([[2.0, 1.0], [-1.0, 3.0]])
+
+
+@op(
+    gradient=None,
+    reference=_packed_eig,
+    cases=(Case(_ROTATION),),
+    method=False,
+    kernel="NumPy",
+    tags=LAPACK,
+    name="linalg.eig_packed",
+)
+def eig_packed(x: Tensor, /) -> Tensor:
+    """eig's eigenvalues above its eigenvectors in one tensor. x: (..., n, n). Returns (..., n + 1, n).
+
+    >>> import tensorgrad
+    >>> tensorgrad.linalg._spectra.eig_packed(tensorgrad.eye(2)).shape
+    (3, 2)
+    """
+    return tensor_of(lapack(_packed_eig, "eig", x._array()))
+
+
 @composite(
     reference=lambda x: tuple(map(_as_complex, np.linalg.eig(x))),
-    cases=(Case(np.array([[2.0, 1.0], [-1.0, 3.0]])),),
+    cases=(Case(_ROTATION),),
     method=False,
     differentiable=False,
     kernel="NumPy",
@@ -159,15 +186,15 @@ def eig(x: Tensor, /) -> EigResult:
     >>> tensorgrad.linalg.eig(tensorgrad.eye(2)).eigenvalues.numpy()
     array([1.+0.j, 1.+0.j], dtype=complex64)
     """
-    array = matrices(x, "eig", square=True).detach()._array()
-    return EigResult(*(tensor_of(_as_complex(a)) for a in lapack(np.linalg.eig, "eig", array)))
+    packed = eig_packed(matrices(x, "eig", square=True))
+    return EigResult(packed[..., 0, :], packed[..., 1:, :])
 
 
-@composite(
+@op(
+    gradient=None,
     reference=lambda x: _as_complex(np.linalg.eigvals(x)),
-    cases=(Case(np.array([[2.0, 1.0], [-1.0, 3.0]])),),
+    cases=(Case(_ROTATION),),
     method=False,
-    differentiable=False,
     kernel="NumPy",
     tags=LAPACK,
     name="linalg.eigvals",
@@ -180,7 +207,7 @@ def eigvals(x: Tensor, /) -> Tensor:
     >>> tensorgrad.linalg.eigvals(tensorgrad.eye(2)).numpy()
     array([1.+0.j, 1.+0.j], dtype=complex64)
     """
-    array = matrices(x, "eigvals", square=True).detach()._array()
+    array = matrices(x, "eigvals", square=True)._array()
     return tensor_of(_as_complex(lapack(np.linalg.eigvals, "eigvals", array)))
 
 
@@ -243,11 +270,28 @@ def svd_packed(x: Tensor, /) -> Tensor:
     return tensor_of(lapack(_packed_svd, "svd", x._array()))
 
 
-def _completed(u: Tensor) -> Tensor:
-    """Orthonormal columns completed to a square matrix; the new ones are off the tape."""
-    array = u.detach()._array()
-    full = lapack(np.linalg.qr, "svd", array, mode="complete")[0]
-    return concat([u, tensor_of(full[..., array.shape[-1] :])], -1)
+def _complement(u: Any) -> Any:
+    return np.linalg.qr(u, mode="complete")[0][..., u.shape[-1] :]
+
+
+@op(
+    gradient=None,
+    reference=_complement,
+    cases=(Case((3, 2)), Case((2, 3, 1))),
+    method=False,
+    kernel="NumPy",
+    tags=LAPACK,
+    name="linalg.complement",
+)
+def complement(u: Tensor, /) -> Tensor:
+    """Orthonormal columns that are orthogonal to those of u. u: (..., m, k). Returns (..., m, m - k), off
+    the tape: they are not unique.
+
+    >>> import tensorgrad
+    >>> tensorgrad.linalg._spectra.complement(tensorgrad.ones((3, 1))).shape
+    (3, 2)
+    """
+    return tensor_of(lapack(_complement, "svd", u._array()))
 
 
 def _svd_reference(x: Any, full_matrices: bool = True) -> Any:
@@ -287,9 +331,9 @@ def svd(x: Tensor, /, *, full_matrices: bool = True) -> SVDResult:
     packed = svd_packed(x)
     u, s, v = packed[..., :m, :], packed[..., m, :], packed[..., m + 1 :, :]
     if full_matrices and m > n:
-        u = _completed(u)
+        u = concat([u, complement(u)], -1)
     elif full_matrices and m < n:
-        v = _completed(v)
+        v = concat([v, complement(v)], -1)
     return SVDResult(u, s, v.mT)
 
 

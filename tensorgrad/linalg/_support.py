@@ -60,19 +60,14 @@ def lapack(function: Callable[..., Any], where: str, *arrays: Any, **params: Any
         raise LinearAlgebraError(f"{where}: {error} (shape {shape})") from None
 
 
-def _mask(n: int, m: int, k: int, upper: bool, x: Tensor) -> Tensor:
-    ones = np.ones((n, m), x.dtype)
-    return wrap_array(np.triu(ones, k) if upper else np.tril(ones, k))
-
-
 def lower(x: Tensor, k: int = 0) -> Tensor:
     """x with zeros above its k-th diagonal."""
-    return x * _mask(*x.shape[-2:], k, False, x)
+    return x * wrap_array(np.tril(np.ones(x.shape[-2:], x.dtype), k))
 
 
 def upper(x: Tensor, k: int = 0) -> Tensor:
     """x with zeros below its k-th diagonal."""
-    return x * _mask(*x.shape[-2:], k, True, x)
+    return x * wrap_array(np.triu(np.ones(x.shape[-2:], x.dtype), k))
 
 
 def symmetrised(x: Tensor) -> Tensor:
@@ -100,6 +95,14 @@ def nonzero(x: Tensor) -> Tensor:
     so large that nobody takes it for a gradient."""
     tiny = np.finfo(x.dtype).tiny
     return x + (x.detach() == 0.0).astype(x.dtype) * float(tiny)
+
+
+def values_of(x: Any) -> Any:
+    """The numbers of x, for a decision that they make. Inside vmap: those of the whole batch, for which
+    one decision is made."""
+    while hasattr(x, "value"):  # it stands for an element of this
+        x = x.value
+    return x.detach()._array()
 
 
 def machine_epsilon(x: Tensor) -> float:
