@@ -29,7 +29,7 @@ def _shifted(x: Any, axes: Any, back: bool, where: str) -> Tensor:
         first = n // 2 if back else n - n // 2  # goes to the front
         if 0 < first < n:
             whole = (slice(None),) * axis
-            front, rest = (whole + (slice(*ends),) for ends in ((first, None), (0, first)))
+            front, rest = ((*whole, slice(*ends)) for ends in ((first, None), (0, first)))
             x = concat([x[front], x[rest]], axis)
     return x
 

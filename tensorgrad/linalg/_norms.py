@@ -56,9 +56,10 @@ def _reference_of_vectors(x: Any, axis: Any = None, keepdims: bool = False, ord:
 def vector_norm(
     x: Tensor, /, *, axis: Any = None, keepdims: bool = False, ord: float = 2
 ) -> Tensor:
-    """The norm sum(|x|^ord)^(1 / ord) over axes (None: all), computed so that no power overflows. ord:
-    any number; inf is the largest |x|, -inf the smallest, 0 the number of elements that are not 0 (off
-    the tape). x: (...). Returns x's shape without these axes, real. The gradient at 0 is 0.
+    """The norm sum(|x|^ord)^(1 / ord) over axes (None: all). The powers are of numbers scaled by the
+    largest, but for the squares of ord 2, so that they do not overflow. ord: any number; inf is the
+    largest |x|, -inf the smallest, 0 the number of elements that are not 0 (off the tape). x: (...).
+    Returns x's shape without these axes, real. The gradient is 0 where the norm is.
 
     >>> import tensorgrad
     >>> tensorgrad.linalg.vector_norm(tensorgrad.tensor([3.0, -4.0]), ord=1)
@@ -86,11 +87,11 @@ def vector_norm(
     # the result does not depend on the scale, so its derivative by that is 0
     kept = size.detach()
     scale = kept.max(axes, keepdims=True) if ord > 0 else kept.min(axes, keepdims=True)
-    usable = ((scale > 0.0).astype(x.dtype) * (scale < inf).astype(x.dtype)) == 1.0
-    scale = where(usable, scale, scale.dtype.type(1))
-    total = ((size / scale) ** float(ord)).sum(axes, keepdims=True)
-    zero = total == 0.0
-    norm = where(zero, total, where(zero, total + 1.0, total) ** (1.0 / ord)) * scale
+    zero = scale == 0.0  # and the norm too
+    one = scale.dtype.type(1)
+    scale = where(zero, one, where(scale == inf, one, scale))
+    total = (where(zero, one, size / scale) ** float(ord)).sum(axes, keepdims=True)
+    norm = where(zero, scale.dtype.type(0), total ** (1.0 / ord) * scale)
     return norm if keepdims else norm.reshape(reduced_shape(x.shape, axes, False))
 
 

@@ -91,7 +91,7 @@ def eigh(x: Tensor, /) -> EighResult:
     """Eigenvalues, ascending, and eigenvectors of symmetric (or Hermitian) matrices: x @ v = v * w. x:
     (..., n, n); of one that is not symmetric (x + x.T) / 2 is taken, so that the gradient is symmetric.
     Returns (..., n) and (..., n, n). Eigenvectors of equal eigenvalues have no gradient (see the
-    module). Raises LinearAlgebraError for NaN or infinity.
+    module).
 
     >>> import tensorgrad
     >>> tensorgrad.linalg.eigh(tensorgrad.tensor([[2.0, 0.0], [0.0, 1.0]])).eigenvalues
