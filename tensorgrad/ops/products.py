@@ -71,7 +71,7 @@ def tensordot(x1: Tensor, x2: Tensor, /, axes: Any = 2) -> Tensor:
     ShapeError if paired axes differ in length.
 
     >>> import tensorgrad
-    >>> tensorgrad.tensordot(tensorgrad.ones((2, 3)), tensorgrad.ones((3, 2)))
+    >>> tensorgrad.tensordot(tensorgrad.ones((2, 3)), tensorgrad.ones((2, 3)))
     tensor(6.)
     >>> tensorgrad.tensordot(tensorgrad.ones((2, 3)), tensorgrad.ones((2, 4)), axes=((0,), (0,))).shape
     (3, 4)
