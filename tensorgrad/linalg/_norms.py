@@ -13,7 +13,6 @@ from tensorgrad.errors import ArgumentError, SingularMatrixError
 from tensorgrad.linalg._inverses import inv
 from tensorgrad.linalg._spectra import svdvals
 from tensorgrad.linalg._support import LAPACK, floats, is_complex, lapack, matrices, tensor_of
-from tensorgrad.ops import reductions
 from tensorgrad.ops.comparisons import where
 from tensorgrad.ops.shaping import expand_dims, moveaxis
 from tensorgrad.shapes import normalize_axes, reduced_shape
@@ -72,7 +71,7 @@ def vector_norm(
     if is_complex(x):
         x = tensor_of(np.abs(x._array()))
     if ord == 2:
-        return reductions.norm(x, axes, keepdims)
+        return x.norm(axes, keepdims)
     if ord == 0:
         return (x.detach() != 0.0).astype(x.dtype).sum(axes, keepdims)
     size = x.abs()
@@ -136,7 +135,7 @@ def matrix_norm(x: Tensor, /, *, keepdims: bool = False, ord: _Norm = "fro") -> 
         if is_complex(x):
             x = tensor_of(np.abs(x._array()))
         if ord == "fro":
-            return reductions.norm(x, (-2, -1), keepdims)
+            return x.norm((-2, -1), keepdims)
         sums = x.abs().sum(-2 if abs(float(ord)) == 1 else -1)
         y = sums.max(-1) if float(ord) > 0 else sums.min(-1)
     return expand_dims(expand_dims(y, -1), -1) if keepdims else y
