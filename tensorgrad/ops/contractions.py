@@ -12,6 +12,7 @@ from tensorgrad.autograd import Case, composite
 from tensorgrad.errors import ArgumentError
 from tensorgrad.ops._subscripts import Labels, from_lists, plan_of
 from tensorgrad.ops.matrix import matmul
+from tensorgrad.ops.products import summed_over
 from tensorgrad.ops.shaping import moveaxis, permute_dims, reshape
 
 
@@ -22,12 +23,6 @@ def _diagonal(x: Tensor, i: int, j: int) -> Tensor:
     x = moveaxis(moveaxis(x, i, -1), j - 1, -1)
     x = reshape(x, (*x.shape[:-2], n * n))[(Ellipsis, slice(None, None, n + 1))]
     return moveaxis(x, -1, i)
-
-
-def _summed(x: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """The sum in x's own dtype."""
-    y = x.sum(axes)
-    return y if y.dtype == x.dtype else y.astype(x.dtype)
 
 
 def _prepared(
@@ -44,7 +39,7 @@ def _prepared(
         labels = tuple(label for label, b in zip(labels, broadcast) if not b)
     alone = tuple(i for i, label in enumerate(labels) if label not in kept)
     if alone:
-        x = _summed(x, alone)
+        x = summed_over(x, alone)
         labels = tuple(label for label in labels if label in kept)
     return x, labels
 
@@ -79,6 +74,11 @@ def _product(
         elif columns:
             left = reshape(left, (*left.shape, *(1 for _ in columns)))
         return left * right, result
+    if (
+        batch and not rows and not columns
+    ):  # products of vectors are not worth a matrix product each
+        both = _ordered(a, of_a, batch + summed) * _ordered(b, of_b, batch + summed)
+        return summed_over(both, tuple(range(len(batch), both.ndim))), result
     k, m, n = prod(lengths(summed)), prod(lengths(rows)), prod(lengths(columns))
     leading = (prod(lengths(batch)),) if batch else ()
     left = reshape(_ordered(a, of_a, batch + rows + summed), (*leading, m, k))

@@ -11,13 +11,19 @@ from tensorgrad._tensor import Tensor, as_tensor, wrap_array
 from tensorgrad.autograd import Case, composite
 from tensorgrad.errors import ShapeError
 from tensorgrad.ops.matrix import matmul
-from tensorgrad.ops.shaping import expand_dims, moveaxis, permute_dims, reshape
+from tensorgrad.ops.shaping import moveaxis, permute_dims, reshape
 from tensorgrad.shapes import normalize_axis
 
 
 def conjugated(x: Tensor) -> Tensor:
     """The complex conjugate; a real x as it is."""
     return wrap_array(np.conj(x._array())) if x.dtype.kind == "c" else x
+
+
+def summed_over(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """The sum in x's own dtype, which that of small integers has not."""
+    y = x.sum(axes)
+    return y if y.dtype == x.dtype else y.astype(x.dtype)
 
 
 def _count(lengths: Sequence[int]) -> int:
@@ -183,10 +189,11 @@ def vecdot(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
         raise ShapeError(
             f"vecdot: expected axes {axis} of one length, got shapes {x1.shape} and {x2.shape}"
         )
-    rows = expand_dims(moveaxis(conjugated(x1), i, -1), -2)
-    columns = expand_dims(moveaxis(x2, j, -1), -1)
-    y = matmul(rows, columns)
-    return reshape(y, y.shape[:-2])
+    a, b = moveaxis(conjugated(x1), i, -1), moveaxis(x2, j, -1)
+    if a.ndim == 1 or b.ndim == 1:
+        return matmul(a, b) if b.ndim == 1 else matmul(b, a)
+    y = a * b
+    return summed_over(y, (y.ndim - 1,))
 
 
 @composite(
