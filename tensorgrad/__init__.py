@@ -53,7 +53,7 @@ from tensorgrad.random import (
 
 _LAZY_OPS = {name for name, module in ops._lazy.NAMES.items() if module not in ops.TOOLS}
 # modules and names that are imported when they are first asked for
-_LAZY_MODULES = frozenset(("func", "viz"))
+_LAZY_MODULES = frozenset(("fft", "func", "linalg", "viz"))
 _LAZY_NAMES = dict.fromkeys(
     ("__array_namespace_info__", "can_cast", "finfo", "iinfo", "isdtype", "result_type"),
     "tensorgrad._array_api",
@@ -80,7 +80,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from tensorgrad import func, viz
+    from tensorgrad import fft, func, linalg, viz
     from tensorgrad._array_api import (
         __array_namespace_info__,
         can_cast,
@@ -108,6 +108,7 @@ __all__ = [
     "enable_grad",
     "errors",
     "finfo",
+    "fft",
     "float32",
     "float64",
     "func",
@@ -122,6 +123,7 @@ __all__ = [
     "int64",
     "is_grad_enabled",
     "isdtype",
+    "linalg",
     "manual_seed",
     "memory_stats",
     "nan",

@@ -3,6 +3,8 @@ what was expected, what came, and what to do."""
 
 from __future__ import annotations
 
+from numpy.linalg import LinAlgError
+
 __all__ = [
     "ABIError",
     "AnomalyError",
@@ -15,8 +17,10 @@ __all__ = [
     "IndexOutOfRangeError",
     "InplaceError",
     "KernelError",
+    "LinearAlgebraError",
     "OutOfMemoryError",
     "ShapeError",
+    "SingularMatrixError",
     "StateDictError",
     "TensorgradError",
     "TransformError",
@@ -57,6 +61,14 @@ class AnomalyError(TensorgradError, ArithmeticError):
 
 class CheckpointError(TensorgradError, RuntimeError):
     """A checkpointed function did something else when it was run again."""
+
+
+class LinearAlgebraError(TensorgradError, LinAlgError):
+    """A matrix that has no such factorisation, or one with a NaN or an infinity."""
+
+
+class SingularMatrixError(LinearAlgebraError):
+    """A matrix without an inverse, where one is needed."""
 
 
 class OutOfMemoryError(TensorgradError, MemoryError):

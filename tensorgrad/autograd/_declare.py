@@ -27,7 +27,8 @@ T = TypeVar("T")
 class Case:
     """Inputs on which an op is checked. `inputs` are shapes (filled with random numbers from [low,
     high), kept `margin` away from the points in `avoid`, where the op has a kink) or arrays used as
-    they are; `params` are the op's other arguments."""
+    they are; `params` are the op's other arguments. `plus` is an array that is added to the random
+    numbers of the first input, to make it an invertible matrix, say."""
 
     def __init__(
         self,
@@ -36,10 +37,12 @@ class Case:
         high: float = 2.0,
         avoid: Sequence[float] = (),
         margin: float = 0.1,
+        plus: Any = None,
         **params: Any,
     ) -> None:
         self.inputs = inputs
         self.low, self.high, self.avoid, self.margin = low, high, tuple(avoid), margin
+        self.plus = plus
         self.params = params
 
     def __repr__(self) -> str:
@@ -131,6 +134,7 @@ def op(
     view: bool = False,
     batching: str | Callable[[Any], Any] | None = None,
     tags: Sequence[str] = (),
+    name: str | None = None,
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Declares an op. Used by the built-ins and open to everyone.
 
@@ -146,6 +150,7 @@ def op(
     reference  The same function on NumPy arrays: the tests compare with it.
     cases      Inputs on which it is checked (see Case).
     method     Whether Tensor has a method of this name, or under which names.
+    name       The name in the registry, where it is not the function's: "linalg.inv".
     kernel_only  The forward calls kernels and no other op, and always returns a new float Tensor.
                That saves what is otherwise looked after: recording is switched off while the
                forward runs, and a result that is an input or no float is treated as such.
@@ -181,7 +186,7 @@ def op(
         function: Callable[P, T] = recorded(forward, gradient, tuple(saves), kernel_only, view)
         register(
             Op(
-                forward.__name__,
+                name or forward.__name__,
                 function,
                 reference,
                 cases,
@@ -220,28 +225,30 @@ def composite(
     differentiable: bool = True,
     batching: str | None = None,
     tags: Sequence[str] = (),
+    name: str | None = None,
+    kernel: str = "C",
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Declares a function that is written in other ops and needs no gradient of its own: it gets
     the same checks, method, documentation and benchmark row.
 
     batching   "loop" for a function that looks at values, or at memory, itself: inside `func.vmap` it
                is called for each element of the batch. One made of ops alone needs nothing.
+    name, kernel  As of `op`.
     """
 
     def declare(function: Callable[P, T]) -> Callable[P, T]:
-        name = function.__name__
         if batching == "loop":
             function = _handing_over(function)
         register(
             Op(
-                name,
+                name or function.__name__,
                 function,
                 reference,
                 cases,
                 family="composite",
-                kernel="C",
+                kernel=kernel,
                 differentiable=differentiable,
-                methods=methods_of(name, method),
+                methods=methods_of(function.__name__, method),
                 tags=tags,
             )
         )

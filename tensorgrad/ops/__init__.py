@@ -43,18 +43,23 @@ from tensorgrad.ops.shaping import *
 from tensorgrad.ops.softmaxes import *
 
 if TYPE_CHECKING:
+    from tensorgrad.ops.contractions import *
     from tensorgrad.ops.cumulative import *
     from tensorgrad.ops.custom import *
     from tensorgrad.ops.modules import *
     from tensorgrad.ops.nan_statistics import *
+    from tensorgrad.ops.products import *
     from tensorgrad.ops.sets import *
     from tensorgrad.ops.sorting import *
     from tensorgrad.ops.statistics import *
 
 TOOLS = ("tensorgrad.ops.custom", "tensorgrad.ops.modules")  # no names of tensorgrad's own
+NAMESPACES = ("tensorgrad.fft", "tensorgrad.linalg")  # of ops that only they have
 LAZY_MODULES: tuple[str, ...] = (
     "tensorgrad.ops.cumulative",
     "tensorgrad.ops.nan_statistics",
+    "tensorgrad.ops.contractions",
+    "tensorgrad.ops.products",
     "tensorgrad.ops.sets",
     "tensorgrad.ops.sorting",
     "tensorgrad.ops.statistics",
@@ -68,7 +73,7 @@ def load_all() -> None:
     >>> import tensorgrad
     >>> tensorgrad.ops.load_all()
     """
-    for module in LAZY_MODULES:
+    for module in (*LAZY_MODULES, *NAMESPACES):
         import_module(module)
     _give_methods()
 

@@ -313,7 +313,7 @@ def _with_number(t: Tensor, number: float) -> tuple[Tensor, Tensor]:
             raise DTypeError(
                 f"a number of {len(str(number))} digits does not fit {t.dtype}"
             ) from None
-    if isinstance(number, float):
+    if isinstance(number, float) and t.dtype.kind != "c":
         return t.astype(DTYPES[F32]), scalar(number, F32)
     try:
         array = (

@@ -10,7 +10,10 @@ from tensorgrad._tensor import Tensor
 from tensorgrad.errors import TensorgradError
 
 # relative and absolute tolerance by dtype; other dtypes must be equal
-TOLERANCES = {"float32": (1e-5, 1e-6), "float64": (1e-10, 1e-12)}
+TOLERANCES = {
+    **dict.fromkeys(("float32", "complex64"), (1e-5, 1e-6)),
+    **dict.fromkeys(("float64", "complex128"), (1e-10, 1e-12)),
+}
 
 
 class CheckError(TensorgradError, AssertionError):
@@ -36,7 +39,7 @@ def assert_close(
     |actual - expected| <= atol + rtol * |expected|. NaN equals NaN, an infinity itself only.
 
     actual, expected: Tensors, arrays or numbers. rtol, atol: by default 1e-5 and 1e-6 where either
-    is float32, 1e-10 and 1e-12 for float64, and 0 otherwise. what: the name in the message.
+    is float32 (or complex64), 1e-10 and 1e-12 for float64, and 0 otherwise. what: the name in the message.
 
     >>> import tensorgrad
     >>> from tensorgrad.testing import assert_close

@@ -21,7 +21,8 @@ def sample_inputs(case: Case, dtype: Any = float64, seed: int = 0) -> list[Array
 
     A shape becomes random numbers of `dtype` from [low, high), none within `margin` of a point in
     `avoid`; they are float32 numbers, whatever the dtype, so that both precisions see the same
-    inputs. A float array is converted to `dtype`, any other kept; None stays None.
+    inputs. A float array is converted to `dtype`, any other kept; None stays None. The case's `plus`
+    is added to the first.
 
     >>> from tensorgrad.autograd import Case
     >>> from tensorgrad.testing import sample_inputs
@@ -30,7 +31,10 @@ def sample_inputs(case: Case, dtype: Any = float64, seed: int = 0) -> list[Array
     ((2, 3), (3,), True)
     """
     rng = np.random.default_rng([seed, crc32(repr(case).encode())])
-    return [_sample(value, case, np.dtype(dtype), rng) for value in case.inputs]
+    inputs = [_sample(value, case, np.dtype(dtype), rng) for value in case.inputs]
+    if case.plus is not None:
+        inputs[0] = np.asarray(inputs[0] + case.plus, np.float32).astype(dtype)
+    return inputs
 
 
 def _sample(value: Any, case: Case, dtype: np.dtype[Any], rng: np.random.Generator) -> Array | None:

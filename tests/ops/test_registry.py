@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import tensorgrad
+import tensorgrad.fft
+import tensorgrad.linalg
 from tensorgrad import Tensor, testing
 from tensorgrad.autograd import registry
 
