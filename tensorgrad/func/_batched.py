@@ -154,7 +154,13 @@ for _name, _value in tuple(vars(Tensor).items()):
 for _name in (
     *("numpy", "_array", "__array__", "item", "tolist", "__float__", "__complex__", "__int__"),
     *("__index__", "__bool__", "__format__", "__copy__", "__deepcopy__", "__reduce__", "backward"),
-    *("requires_grad_", "register_hook", "register_post_accumulate_grad_hook", "retain_grad"),
+    *(
+        "requires_grad_",
+        "put_",
+        "register_hook",
+        "register_post_accumulate_grad_hook",
+        "retain_grad",
+    ),
 ):
     setattr(Batched, _name, _refused(_name))
 

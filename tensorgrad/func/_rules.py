@@ -17,18 +17,17 @@ from tensorgrad.errors import TransformError
 from tensorgrad.ops.arithmetic import add, mul
 from tensorgrad.ops.comparisons import where
 from tensorgrad.ops.creation import arange
-from tensorgrad.ops.indexing import take, take_gradient
+from tensorgrad.ops.gathering import take, take_gradient
+from tensorgrad.ops.joining import concat, stack
 from tensorgrad.ops.matrix import FUSIBLE, matmul
 from tensorgrad.ops.shaping import (
     astype,
     broadcast_to,
-    concat,
     expand_dims,
     matrix_transpose,
     moveaxis,
     permute_dims,
     reshape,
-    stack,
 )
 from tensorgrad.shapes import infer_reshape, normalize_axes, normalize_axis
 
@@ -295,12 +294,17 @@ def taken(c: Call) -> Any:
     (x, index), ndim = c.values, c.ndim(0)
     if not ndim:
         return None
-    axis = normalize_axis(c.params["axis"], ndim, "take")
+    axis = c.params["axis"]
+    if axis is None:
+        if not c.batched[0]:
+            return c.run(x, index)
+        x, ndim, axis = reshape(x, (c.size, -1)), 1, 0
+    axis = normalize_axis(axis, ndim, "take")
     if not c.batched[1]:
         return take(x, index, axis + 1)
     if not c.batched[0]:
         return moveaxis(take(x, index, axis), axis, 0)
-    n, places = c.shape(0)[axis], c.ndim(1)
+    n, places = x.shape[axis + 1], c.ndim(1)
     if not _check_rows(index, n):
         return None  # which names the position
     x = moveaxis(x, axis + 1, 1)
@@ -318,7 +322,10 @@ def taken(c: Call) -> Any:
 
 def taken_gradient(c: Call) -> Any:
     shape, ndim = tuple(c.params["shape"]), len(c.params["shape"])
-    axis = normalize_axis(c.params["axis"], ndim, "take")
+    axis = c.params["axis"]
+    if axis is None:
+        return None
+    axis = normalize_axis(axis, ndim, "take")
     if not c.batched[1]:
         return take_gradient(c.values[0], c.values[1], (c.size, *shape), axis + 1)
     gy, index, places, n = c.all(0), c.values[1], c.ndim(1), shape[axis]
@@ -334,6 +341,29 @@ def taken_gradient(c: Call) -> Any:
     rows = _rows(index, n, c.size, places)
     gx = take_gradient(permute_dims(gy, order), rows, (c.size * n, *rest), 0)
     return moveaxis(reshape(gx, (c.size, n, *rest)), 1, axis + 1)
+
+
+def along_gradient(c: Call) -> Any:
+    shape = tuple(c.params["shape"])
+    axis = normalize_axis(c.params["axis"], len(shape), "take_along_axis") + 1
+    if c.ndim(0) != c.ndim(1):
+        return None
+    return c.run(c.all(0), c.all(1), shape=(c.size, *shape), axis=axis)
+
+
+def one_axis(c: Call) -> Any:
+    return c.run(c.values[0], axis=normalize_axis(c.params["axis"], c.ndim(0), "unfold") + 1)
+
+
+def two_axes(c: Call) -> Any:
+    first, second = (
+        normalize_axis(c.params[name], c.ndim(0), "diagonal") + 1 for name in ("axis1", "axis2")
+    )
+    return c.run(c.values[0], axis1=first, axis2=second)
+
+
+def padded(c: Call) -> Any:
+    return c.run(c.values[0], widths=((0, 0), *c.params["widths"]))
 
 
 def one_hots(c: Call) -> Any:
@@ -433,10 +463,15 @@ RULES: dict[str, Callable[[Call], Any]] = {
     "permute_dims": permuted,
     "matrix_transpose": transposed,
     "broadcast_to": repeated,
-    "window": windowed,
-    "window_gradient": windowed_gradient,
-    "gather": gathered,
-    "scatter_add": scattered,
+    "basic_index": windowed,
+    "basic_index_gradient": windowed_gradient,
+    "array_index": gathered,
+    "array_index_gradient": scattered,
+    "diagonal": two_axes,
+    "unfold": one_axis,
+    "pad_constant": padded,
+    "take_along_axis": along,
+    "take_along_axis_gradient": along_gradient,
     "take": taken,
     "take_gradient": taken_gradient,
     "one_hot": one_hots,

@@ -15,8 +15,10 @@ from tensorgrad.ops import (
     arithmetic,
     comparisons,
     creation,
+    gathering,
     indexing,
     inplace,
+    joining,
     losses,
     matrix,
     moments,
@@ -31,8 +33,10 @@ from tensorgrad.ops._elementwise import binary, unary
 from tensorgrad.ops.arithmetic import *
 from tensorgrad.ops.comparisons import *
 from tensorgrad.ops.creation import *
+from tensorgrad.ops.gathering import *
 from tensorgrad.ops.indexing import *
 from tensorgrad.ops.into import matmul
+from tensorgrad.ops.joining import *
 from tensorgrad.ops.losses import *
 from tensorgrad.ops.matrix import linear, linear_activated
 from tensorgrad.ops.moments import *
@@ -43,10 +47,25 @@ from tensorgrad.ops.shaping import *
 from tensorgrad.ops.softmaxes import *
 
 if TYPE_CHECKING:
+    from tensorgrad.ops.broadcasting import *
     from tensorgrad.ops.custom import *
+    from tensorgrad.ops.diagonals import *
     from tensorgrad.ops.modules import *
+    from tensorgrad.ops.padding import *
+    from tensorgrad.ops.rearranging import *
+    from tensorgrad.ops.scattering import *
+    from tensorgrad.ops.windows import *
 
-LAZY_MODULES: tuple[str, ...] = ("tensorgrad.ops.custom", "tensorgrad.ops.modules")
+LAZY_MODULES: tuple[str, ...] = (
+    "tensorgrad.ops.broadcasting",
+    "tensorgrad.ops.custom",
+    "tensorgrad.ops.diagonals",
+    "tensorgrad.ops.modules",
+    "tensorgrad.ops.padding",
+    "tensorgrad.ops.rearranging",
+    "tensorgrad.ops.scattering",
+    "tensorgrad.ops.windows",
+)
 TOOLS = frozenset(
     ("tensorgrad.ops.custom", "tensorgrad.ops.modules")
 )  # no names of tensorgrad's own
@@ -97,7 +116,9 @@ __all__ += arithmetic.__all__
 __all__ += comparisons.__all__
 __all__ += creation.__all__
 __all__ += pointwise.__all__
+__all__ += gathering.__all__
 __all__ += indexing.__all__
+__all__ += joining.__all__
 __all__ += losses.__all__
 __all__ += matrix.__all__
 __all__ += moments.__all__
