@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -42,6 +43,24 @@ def stub_of(function: ast.FunctionDef, indent: str) -> str:
     return f"{decorators}{indent}def {function.name}({ast.unparse(function.args)}){returns}: ...\n"
 
 
+class _Written(str):
+    """An annotation that is printed without quotes."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def imports(methods: list[object]) -> str:
+    """The imports of the types that the methods return, beside those of the header."""
+    found: dict[str, str] = {}
+    for method in methods:
+        returned = getattr(method, "__annotations__", {}).get("return", "")
+        for name in re.findall(r"[A-Z]\w+", str(returned)):
+            if name not in ("Any", "Callable", "Iterator", "Sequence", "Shape", "Tensor"):
+                found[name] = method.__module__
+    return "".join(f"from {module} import {name}\n" for name, module in sorted(found.items()))
+
+
 def method_stub(name: str, value: object) -> str:
     """A method that was put on the class, from its signature."""
     if isinstance(value, property):
@@ -57,9 +76,11 @@ def method_stub(name: str, value: object) -> str:
     returns = (
         "Tensor" if signature.return_annotation is signature.empty else signature.return_annotation
     )
-    text = str(
-        signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty)
-    ).replace("'", "")
+    parameters = [  # annotations as they were written, not as strings
+        p if p.annotation is p.empty else p.replace(annotation=_Written(p.annotation))
+        for p in parameters
+    ]
+    text = str(signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
     ignore = ""
     if name in ("__eq__", "__ne__"):
         ignore = "  # type: ignore[override]"
@@ -71,7 +92,7 @@ def method_stub(name: str, value: object) -> str:
 def stubs() -> str:
     """The text of the stub file."""
     tree = ast.parse((FOLDER / "_tensor.py").read_text(encoding="utf-8"))
-    text = HEADER
+    text = HEADER.rstrip() + "\n" + imports([op.function for op in registry.values()]) + "\n"
     for node in tree.body:
         if isinstance(node, ast.FunctionDef):
             text += stub_of(node, "") + "\n"
@@ -122,8 +143,7 @@ def main() -> int:
     ops.load_all()
     for method in registry.values():
         for name in method.methods:
-            if not hasattr(Tensor, name):  # of a family that ops/_lazy.py does not know yet
-                setattr(Tensor, name, method.function)
+            getattr(Tensor, name)
     texts = {FOLDER / "_tensor.pyi": stubs(), FOLDER / "ops" / "_lazy.py": lazy_tables()}
     if "--check" not in sys.argv:
         for target, text in texts.items():

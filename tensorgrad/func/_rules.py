@@ -362,6 +362,14 @@ def two_axes(c: Call) -> Any:
     return c.run(c.values[0], axis1=first, axis2=second)
 
 
+def two_axes_gradient(c: Call) -> Any:
+    shape = tuple(c.params["shape"])
+    first, second = (
+        normalize_axis(c.params[name], len(shape), "diagonal") + 1 for name in ("axis1", "axis2")
+    )
+    return c.run(c.values[0], shape=(c.size, *shape), axis1=first, axis2=second)
+
+
 def padded(c: Call) -> Any:
     return c.run(c.values[0], widths=((0, 0), *c.params["widths"]))
 
@@ -468,6 +476,7 @@ RULES: dict[str, Callable[[Call], Any]] = {
     "array_index": gathered,
     "array_index_gradient": scattered,
     "diagonal": two_axes,
+    "diagonal_gradient": two_axes_gradient,
     "unfold": one_axis,
     "pad_constant": padded,
     "take_along_axis": along,

@@ -28,6 +28,7 @@ from tensorgrad.ops import (
     regions,
     shaping,
     softmaxes,
+    writing,
 )
 from tensorgrad.ops._elementwise import binary, unary
 from tensorgrad.ops.arithmetic import *
@@ -45,6 +46,7 @@ from tensorgrad.ops.pointwise import *
 from tensorgrad.ops.reductions import *
 from tensorgrad.ops.shaping import *
 from tensorgrad.ops.softmaxes import *
+from tensorgrad.ops.writing import *
 
 if TYPE_CHECKING:
     from tensorgrad.ops.broadcasting import *
@@ -56,19 +58,16 @@ if TYPE_CHECKING:
     from tensorgrad.ops.scattering import *
     from tensorgrad.ops.windows import *
 
+TOOLS = ("tensorgrad.ops.custom", "tensorgrad.ops.modules")  # no names of tensorgrad's own
 LAZY_MODULES: tuple[str, ...] = (
     "tensorgrad.ops.broadcasting",
-    "tensorgrad.ops.custom",
     "tensorgrad.ops.diagonals",
-    "tensorgrad.ops.modules",
     "tensorgrad.ops.padding",
     "tensorgrad.ops.rearranging",
     "tensorgrad.ops.scattering",
     "tensorgrad.ops.windows",
+    *TOOLS,
 )
-TOOLS = frozenset(
-    ("tensorgrad.ops.custom", "tensorgrad.ops.modules")
-)  # no names of tensorgrad's own
 
 
 def load_all() -> None:
@@ -79,6 +78,14 @@ def load_all() -> None:
     """
     for module in LAZY_MODULES:
         import_module(module)
+    _give_methods()
+
+
+def _give_methods() -> None:
+    """Puts the methods of the ops that are there on Tensor."""
+    for declared in registry.values():
+        for name in declared.methods:
+            setattr(Tensor, name, declared.function)
 
 
 def __getattr__(name: str) -> Any:
@@ -99,17 +106,13 @@ class _LazyMethod:
 
     def __get__(self, t: Tensor | None, kind: type[Tensor]) -> Any:
         import_module(self.module)
-        for declared in registry.values():
-            if self.name in declared.methods:
-                setattr(Tensor, self.name, declared.function)
+        _give_methods()
         return getattr(kind if t is None else t, self.name)
 
 
 for _method, _module in _lazy.METHODS.items():
     setattr(Tensor, _method, _LazyMethod(_method, _module))
-for _declared in registry.values():
-    for _method in _declared.methods:
-        setattr(Tensor, _method, _declared.function)
+_give_methods()
 
 __all__ = ["binary", "composite", "load_all", "op", "unary"]
 __all__ += arithmetic.__all__
@@ -126,3 +129,4 @@ __all__ += normalization.__all__
 __all__ += reductions.__all__
 __all__ += shaping.__all__
 __all__ += softmaxes.__all__
+__all__ += writing.__all__

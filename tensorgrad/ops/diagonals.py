@@ -119,8 +119,9 @@ def _triangle(x: Any, k: int, upper: bool, name: str) -> Tensor:
     x = as_tensor(x, name)
     if len(x.shape) < 2:
         raise ShapeError(f"{name}: expected at least 2 axes, got shape {x.shape}")
-    lower = np.tri(*x.shape[-2:], k=k - 1 if upper else k, dtype=bool)
-    return where(wrap_array(~lower if upper else lower), x, np.zeros((), x.dtype))
+    rows, columns = x.shape[-2:]
+    lower = np.tri(rows, columns, k - 1 if upper else k, bool)
+    return where(wrap_array(~lower if upper else lower), x, wrap_array(np.zeros((), x.dtype)))
 
 
 _TRIANGLES = (Case((3, 4)), Case((4, 3), k=1), Case((2, 3, 3), k=-1), Case((2, 2), k=9))

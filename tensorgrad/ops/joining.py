@@ -204,8 +204,8 @@ def unstack(x: Tensor, /, axis: int = 0) -> tuple[Tensor, ...]:
     """
     x = as_tensor(x, "unstack")
     axis = normalize_axis(axis, len(x.shape), "unstack")
-    lead: Any = (slice(None),) * axis
-    return tuple(x[(*lead, i)] for i in range(x.shape[axis]))
+    keys: list[Any] = [(*(slice(None),) * axis, i) for i in range(x.shape[axis])]
+    return tuple(x[key] for key in keys)
 
 
 __all__ = ["chunk", "concat", "split", "stack", "unstack"]

@@ -87,7 +87,8 @@ def roll(x: Tensor, /, shift: Any, axis: Any = None) -> Tensor:
     for place, by in by_axis.items():
         if shape[place] and (start := -by % shape[place]):
             lead: Any = (slice(None),) * place
-            y = concat([y[(*lead, slice(start, None))], y[(*lead, slice(0, start))]], place)
+            ends: Any = (*lead, slice(start, None)), (*lead, slice(0, start))
+            y = concat([y[end] for end in ends], place)
     return x.copy() if y is x else y
 
 

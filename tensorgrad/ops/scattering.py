@@ -8,6 +8,7 @@ import numpy as np
 
 from tensorgrad._tensor import Tensor, as_tensor, wrap_array
 from tensorgrad.autograd import Case, composite
+from tensorgrad.autograd._traced import traced
 from tensorgrad.errors import DTypeError, IndexOutOfRangeError, ShapeError
 from tensorgrad.ops.gathering import (
     add_along_axis,
@@ -16,8 +17,9 @@ from tensorgrad.ops.gathering import (
     take_along_axis_gradient,
     take_gradient,
 )
-from tensorgrad.ops.indexing import basic_index_gradient, put
+from tensorgrad.ops.indexing import basic_index_gradient
 from tensorgrad.ops.shaping import broadcast_to
+from tensorgrad.ops.writing import put
 from tensorgrad.shapes import Shape, broadcast_shapes, normalize_axis
 
 
@@ -61,17 +63,17 @@ def _source(src: Any, x: Tensor, index: Tensor, where: str) -> Tensor:
 
 
 def _gather_reference(x: np.ndarray, axis: Any, index: np.ndarray) -> Any:
-    axis = int(axis) % x.ndim
+    axis = axis % x.ndim
     return np.take_along_axis(x[_corner(index.shape, axis)], index, axis)
 
 
 @composite(
     reference=_gather_reference,
     cases=(
-        Case((3, 4), 1, np.array([[3, 0], [1, 1], [-1, 2]])),
-        Case((3, 4), 0, np.array([[2, 0], [1, 1]])),
-        Case((2, 3, 2), -2, np.array([[[2], [2]]])),
-        Case((5,), 0, np.array([], dtype=np.int64)),
+        Case((3, 4), axis=1, index=np.array([[3, 0], [1, 1], [-1, 2]])),
+        Case((3, 4), axis=0, index=np.array([[2, 0], [1, 1]])),
+        Case((2, 3, 2), axis=-2, index=np.array([[[2], [2]]])),
+        Case((5,), axis=0, index=np.array([], dtype=np.int64)),
     ),
 )
 def gather(x: Tensor, axis: int, index: Tensor) -> Tensor:
@@ -94,15 +96,17 @@ def gather(x: Tensor, axis: int, index: Tensor) -> Tensor:
 
 def _scatter_add_reference(x: np.ndarray, axis: Any, index: np.ndarray, src: np.ndarray) -> Any:
     y = x.copy()
-    add_along_axis(y, index, src[_corner(index.shape)], int(axis))
+    add_along_axis(y, index, src[_corner(index.shape)], axis)
     return y
 
 
 _SCATTERS = (
-    Case((3, 4), 1, np.array([[3, 0], [1, 1], [-1, 2]]), (3, 2)),
-    Case((3, 4), 0, np.array([[2, 0], [2, 1]]), (3, 3)),
-    Case((2, 3, 2), -2, np.array([[[2], [2]]]), (1, 2, 1)),
-    Case((3,), 0, np.array([], dtype=np.int64), (2,)),
+    Case(
+        (3, 4), axis=1, index=np.array([[3, 0], [1, 1], [-1, 2]]), src=np.arange(6.0).reshape(3, 2)
+    ),
+    Case((3, 4), axis=0, index=np.array([[2, 0], [2, 1]]), src=np.arange(9.0).reshape(3, 3)),
+    Case((2, 3, 2), axis=-2, index=np.array([[[2], [2]]]), src=np.ones((1, 2, 1))),
+    Case((3,), axis=0, index=np.array([], dtype=np.int64), src=np.ones(2)),
 )
 
 
@@ -130,14 +134,14 @@ def scatter_add(x: Tensor, axis: int, index: Tensor, src: Tensor) -> Tensor:
 def _scatter_reference(x: np.ndarray, axis: Any, index: np.ndarray, src: np.ndarray) -> Any:
     y = x.copy()
     key: Any = list(np.ogrid[_corner(index.shape)])
-    key[int(axis)] = index
+    key[axis] = index
     y[tuple(key)] = src[_corner(index.shape)] if src.ndim else src
     return y
 
 
 @composite(
     reference=_scatter_reference,
-    cases=(*_SCATTERS, Case((2, 3), 1, np.array([[0], [2]]), ())),
+    cases=(*_SCATTERS, Case((2, 3), axis=1, index=np.array([[0], [2]]), src=np.array(2.5))),
 )
 def scatter(x: Tensor, axis: int, index: Tensor, src: Tensor) -> Tensor:
     """x with src[i, j, k] in place of [i, index[i, j, k], k], here for axis 1: as in PyTorch; of
@@ -151,6 +155,10 @@ def scatter(x: Tensor, axis: int, index: Tensor, src: Tensor) -> Tensor:
     """
     x, axis, index = _checked(x, axis, index, "scatter")
     src = _source(src, x, index, "scatter")
+    if (found := traced((index,))) is not None:
+        given = (x, index, src)
+        found = traced(given)
+        return found.apply(_scatter, given, {"axis": axis})
     places = index.detach()._array()
     if places.dtype.kind not in "iu":
         raise DTypeError(f"scatter: expected integer indices, got {places.dtype}")
@@ -167,6 +175,10 @@ def scatter(x: Tensor, axis: int, index: Tensor, src: Tensor) -> Tensor:
     return put(x, wrap_array(np.ascontiguousarray(flat)), src)
 
 
+def _scatter(x: Tensor, index: Tensor, src: Tensor, axis: int) -> Tensor:
+    return scatter(x, axis, index, src)
+
+
 def _line_index(index: Any, where: str) -> Tensor:
     index = as_tensor(index, where)
     if len(index.shape) > 1:
@@ -175,8 +187,11 @@ def _line_index(index: Any, where: str) -> Tensor:
 
 
 @composite(
-    reference=lambda x, axis, index: np.take(x, index, int(axis)),
-    cases=(Case((3, 4), 1, np.array([3, 0, -1])), Case((3, 4), 0, np.array([1, 1]))),
+    reference=lambda x, axis, index: np.take(x, index, axis),
+    cases=(
+        Case((3, 4), axis=1, index=np.array([3, 0, -1])),
+        Case((3, 4), axis=0, index=np.array([1, 1])),
+    ),
 )
 def index_select(x: Tensor, axis: int, index: Tensor) -> Tensor:
     """The parts of x at positions along an axis. x: (..., n, ...), index: (m), integers in [-n, n).
@@ -194,7 +209,7 @@ def index_select(x: Tensor, axis: int, index: Tensor) -> Tensor:
 
 def _index_add_reference(x: np.ndarray, axis: Any, index: np.ndarray, src: np.ndarray) -> Any:
     y = x.copy()
-    where: Any = (slice(None),) * (int(axis) % x.ndim) + (index,)
+    where: Any = (slice(None),) * (axis % x.ndim) + (index,)
     np.add.at(y, where, src)
     return y
 
@@ -202,8 +217,8 @@ def _index_add_reference(x: np.ndarray, axis: Any, index: np.ndarray, src: np.nd
 @composite(
     reference=_index_add_reference,
     cases=(
-        Case((3, 4), 1, np.array([3, 0, 3]), (3, 3)),
-        Case((3, 2), 0, np.array([1, -1]), (2, 2)),
+        Case((3, 4), axis=1, index=np.array([3, 0, 3]), src=np.arange(9.0).reshape(3, 3)),
+        Case((3, 2), axis=0, index=np.array([1, -1]), src=np.ones((2, 2))),
     ),
 )
 def index_add(x: Tensor, axis: int, index: Tensor, src: Tensor) -> Tensor:
@@ -229,10 +244,10 @@ def index_add(x: Tensor, axis: int, index: Tensor, src: Tensor) -> Tensor:
 @composite(
     reference=lambda x, mask: np.broadcast_arrays(x, mask)[0][np.broadcast_arrays(x, mask)[1]],
     cases=(
-        Case((2, 3), np.array([[True, False, True], [False, False, True]])),
-        Case((2, 3), np.array([True, False, True])),
-        Case((3,), np.array([[True], [False]])),
-        Case((), np.array(True)),
+        Case((2, 3), mask=np.array([[True, False, True], [False, False, True]])),
+        Case((2, 3), mask=np.array([True, False, True])),
+        Case((3,), mask=np.array([[True], [False]])),
+        Case((), mask=np.array(True)),
     ),
 )
 def masked_select(x: Tensor, mask: Tensor) -> Tensor:
