@@ -67,6 +67,30 @@ static void check_scatter_add(const sizes *s, int dtype, uint64_t *random) {
     free(index), free(gy), free(gx), free(expected);
 }
 
+/* tg_take_grad, whose index is the same for all outer and inner. */
+static void check_take_grad(const sizes *s, int dtype, uint64_t *random) {
+    const int64_t whole = s->outer * s->length * s->inner, n = s->outer * s->count * s->inner;
+    const size_t bytes = (size_t)whole * tg_itemsize(dtype);
+    int64_t *index = make_index(s, random);
+    void *gy = malloc((size_t)n * tg_itemsize(dtype)), *gx = calloc(1, bytes), *expected = calloc(1, bytes);
+    CHECK(index && gy && gx && expected);
+    if (!index || !gy || !gx || !expected) return;
+    test_fill(dtype, n, gy, random, -1, 1);
+    for (int64_t e = 0; e < n; e++) {
+        const int64_t at = index[e / s->inner % s->count];
+        const int64_t t =
+            (e / s->inner / s->count * s->length + at + (at < 0 ? s->length : 0)) * s->inner + e % s->inner;
+        if (dtype == TG_F32)
+            ((float *)expected)[t] += ((float *)gy)[e];
+        else
+            ((double *)expected)[t] += ((double *)gy)[e];
+    }
+    CHECK(tg_take_grad(dtype, s->outer, s->length, s->inner, s->count, index, gy, gx) == TG_OK);
+    CHECK_THAT(memcmp(gx, expected, bytes) == 0, "take_grad (%d, %d, %d), dtype %d, %d threads: other bits",
+               (int)s->outer, (int)s->length, (int)s->inner, dtype, tg_get_num_threads());
+    free(index), free(gy), free(gx), free(expected);
+}
+
 static void check_refusals(void) {
     const int64_t index[2] = {0, 1};
     float x[2] = {1, 2}, y[2];
@@ -90,7 +114,10 @@ void test_gather(void) {
         tg_set_num_threads(count);
         for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
             for (int itemsize = 1; itemsize <= 16; itemsize *= 2) check_gather(&cases[i], itemsize, &random);
-            for (int dtype = TG_F32; dtype <= TG_F64; dtype++) check_scatter_add(&cases[i], dtype, &random);
+            for (int dtype = TG_F32; dtype <= TG_F64; dtype++) {
+                check_scatter_add(&cases[i], dtype, &random);
+                check_take_grad(&cases[i], dtype, &random);
+            }
         }
     }
     tg_set_num_threads(threads);

@@ -355,6 +355,12 @@ def one_axis(c: Call) -> Any:
     return c.run(c.values[0], axis=normalize_axis(c.params["axis"], c.ndim(0), "unfold") + 1)
 
 
+def one_axis_gradient(c: Call) -> Any:
+    shape = tuple(c.params["shape"])
+    axis = normalize_axis(c.params["axis"], len(shape), "unfold") + 1
+    return c.run(c.values[0], shape=(c.size, *shape), axis=axis)
+
+
 def two_axes(c: Call) -> Any:
     first, second = (
         normalize_axis(c.params[name], c.ndim(0), "diagonal") + 1 for name in ("axis1", "axis2")
@@ -478,6 +484,7 @@ RULES: dict[str, Callable[[Call], Any]] = {
     "diagonal": two_axes,
     "diagonal_gradient": two_axes_gradient,
     "unfold": one_axis,
+    "unfold_gradient": one_axis_gradient,
     "pad_constant": padded,
     "take_along_axis": along,
     "take_along_axis_gradient": along_gradient,

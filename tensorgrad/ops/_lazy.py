@@ -34,6 +34,7 @@ NAMES: dict[str, str] = {
     "tril": "tensorgrad.ops.diagonals",
     "triu": "tensorgrad.ops.diagonals",
     "unfold": "tensorgrad.ops.windows",
+    "unfold_gradient": "tensorgrad.ops.windows",
 }
 
 METHODS: dict[str, str] = {

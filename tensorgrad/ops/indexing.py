@@ -31,7 +31,11 @@ _BASIC = (int, slice, type(None), type(Ellipsis), np.integer)
 
 
 def is_basic(key: tuple[Any, ...]) -> bool:
-    return all(not (not isinstance(k, _BASIC) or isinstance(k, bool)) for k in key)
+    for k in key:
+        kind = k.__class__
+        if kind is not int and kind is not slice and (not isinstance(k, _BASIC) or kind is bool):
+            return False
+    return True
 
 
 def window_of(shape: Shape, strides: Shape, key: tuple[Any, ...]) -> tuple[Shape, Shape, int]:
@@ -270,7 +274,37 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     key = numpy_key(key, mode.enabled and x.requires_grad)
     if isinstance(key, np.ndarray) and key.dtype.kind in "iu" and x._shape:
         return take(x, wrap_array(key.astype(np.int64, order="C", copy=False)), 0)
+    if isinstance(key, tuple) and (alone := _lone_array(x.shape, key)) is not None:
+        parts, axis, array = alone
+        return take(basic_index(x, parts), array, axis)
     return array_index(x, key)
+
+
+def _lone_array(shape: Shape, key: tuple[Any, ...]) -> tuple[tuple[Any, ...], int, Tensor] | None:
+    """For an index of one integer array, and slices, None and ... : the latter, with all of the
+    array's axis, as a basic index; the place of that axis in what it gives; the array. None for any
+    other index, and for a small array, for which much would be copied in vain."""
+    places = [
+        i for i, k in enumerate(key) if not isinstance(k, (slice, type(None), type(Ellipsis)))
+    ]
+    if len(places) != 1 or getattr(key[places[0]], "dtype", np.dtype(bool)).kind not in "iu":
+        return None
+    place, array = places[0], key[places[0]]
+    used = sum(k is not None and k is not Ellipsis for k in key)
+    before = key[:place]
+    rest = len(shape) - used  # the axes that an ellipsis stands for
+    taken = sum(k is not None and k is not Ellipsis for k in before)
+    axis = taken + (rest if Ellipsis in before else 0)
+    whole = all(not isinstance(k, slice) or k == slice(None) for k in key)
+    if (
+        rest < 0
+        or not isinstance(array, np.ndarray)
+        or not (whole or 2 * array.size >= shape[axis])
+    ):
+        return None
+    index = wrap_array(np.ascontiguousarray(array, np.int64).reshape(array.shape))
+    parts = (*before, slice(None), *key[place + 1 :])
+    return parts, axis + sum(k is None for k in before), index
 
 
 def _index(x: Tensor, *tensors: Tensor, key: tuple[Any, ...], places: list[int]) -> Tensor:

@@ -9,16 +9,7 @@ import numpy as np
 from tensorgrad._tensor import Tensor, as_tensor, view, wrap_array
 from tensorgrad.autograd import Case, composite, op
 from tensorgrad.errors import ArgumentError, ShapeError
-from tensorgrad.ops.gathering import take_gradient
-from tensorgrad.ops.shaping import moveaxis
-from tensorgrad.shapes import as_shape, normalize_axis
-
-
-def _unfold_gradient(gy: Tensor, y: Any, x: Tensor, axis: int, size: int, step: int) -> Tensor:
-    # the windows beside their axis, and each of their elements added to its place
-    axis = normalize_axis(axis, len(x.shape), "unfold")
-    places = np.arange(gy.shape[axis])[:, None] * step + np.arange(size)
-    return take_gradient(moveaxis(gy, -1, axis + 1), wrap_array(places), x.shape, axis)
+from tensorgrad.shapes import Shape, as_shape, normalize_axis
 
 
 def _unfold_reference(x: np.ndarray, axis: int, size: int, step: int) -> Any:
@@ -27,7 +18,7 @@ def _unfold_reference(x: np.ndarray, axis: int, size: int, step: int) -> Any:
 
 
 @op(
-    gradient=_unfold_gradient,
+    gradient=lambda gy, y, x, axis, size, step=1: unfold_gradient(gy, x.shape, axis, size, step),
     reference=_unfold_reference,
     cases=(
         Case((7,), axis=0, size=3, step=1),
@@ -59,6 +50,47 @@ def unfold(x: Tensor, axis: int, size: int, step: int = 1) -> Tensor:
     return view(
         x, shape, (*strides[:axis], strides[axis] * step, *strides[axis + 1 :], strides[axis]), 0
     )
+
+
+def _unfold_gradient_reference(
+    gy: np.ndarray, shape: Shape, axis: int, size: int, step: int
+) -> Any:
+    gx = np.zeros(shape, gy.dtype)
+    places = _unfold_reference(np.arange(gx.size).reshape(shape), axis, size, step)
+    np.add.at(gx.reshape(-1), places, gy)
+    return gx
+
+
+@op(
+    gradient=lambda g, gx, gy, shape, axis, size, step=1: unfold(g, axis, size, step),
+    reference=_unfold_gradient_reference,
+    cases=(
+        Case((3, 3), shape=(7,), axis=0, size=3, step=2),
+        Case((2, 2, 4), shape=(2, 5), axis=-1, size=4, step=1),
+        Case((4, 2, 1), shape=(4, 3), axis=1, size=1, step=2),
+    ),
+    method=False,
+    kernel="NumPy",
+)
+def unfold_gradient(gy: Tensor, shape: Shape, axis: int, size: int, step: int = 1) -> Tensor:
+    """Zeros of `shape` to which windows along an axis are added: the gradient of `unfold`.
+
+    >>> import tensorgrad
+    >>> tensorgrad.ops.unfold_gradient(tensorgrad.ones((2, 3)), (5,), 0, 3, 2)
+    tensor([1., 1., 2., 1., 1.])
+    """
+    axis = normalize_axis(axis, len(shape), "unfold")
+    gx = np.zeros(shape, gy.dtype)
+    sums = np.moveaxis(gx, axis, 0)
+    windows = np.moveaxis(gy._array(), (axis, -1), (0, 1))  # (positions, size, ...)
+    count = windows.shape[0]
+    if size <= count:  # the same element of all windows at once
+        for i in range(size):
+            sums[i : i + (count - 1) * step + 1 : step] += windows[:, i]
+    else:
+        for i in range(count):
+            sums[i * step : i * step + size] += windows[i]
+    return wrap_array(gx)
 
 
 @composite(
@@ -95,4 +127,4 @@ def sliding_window_view(x: Tensor, window_shape: Any, axis: Any = None) -> Tenso
     return x
 
 
-__all__ = ["sliding_window_view", "unfold"]
+__all__ = ["sliding_window_view", "unfold", "unfold_gradient"]
