@@ -40,6 +40,17 @@ def is_basic(key: tuple[Any, ...]) -> bool:
 
 def window_of(shape: Shape, strides: Shape, key: tuple[Any, ...]) -> tuple[Shape, Shape, int]:
     """Shape, strides and offset of a basic index."""
+    if len(key) == 1 and shape:  # the two most frequent indices, without the lists
+        k, n = key[0], shape[0]
+        if k.__class__ is int and -n <= k < n:
+            return shape[1:], strides[1:], (k + n if k < 0 else k) * strides[0]
+        if k.__class__ is slice and k.step is None:
+            try:
+                start, stop, _ = k.indices(n)
+            except TypeError as error:
+                raise ArgumentError(f"index: {error}") from None
+            length = stop - start if stop > start else 0
+            return (length, *shape[1:]), strides, start * strides[0] if length else 0
     used = len([k for k in key if k is not None and k is not Ellipsis])
     if len([k for k in key if k is Ellipsis]) > 1:
         raise IndexOutOfRangeError("index: expected at most one ellipsis (...)")

@@ -161,6 +161,8 @@ def test_an_index_changed_afterwards_does_not_change_the_gradient():
         ("a", errors.DTypeError),
         (np.ones(3), errors.DTypeError),
         (slice(None, None, 0), errors.ArgumentError),
+        (slice(1.5, None), errors.ArgumentError),
+        ((0, slice(None, 1.5)), errors.ArgumentError),
     ],
 )
 def test_wrong_indices_are_named(key, error):
