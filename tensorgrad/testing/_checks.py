@@ -299,6 +299,8 @@ def _enlarged(op: Op, case: Case) -> Case | None:
         before, after = _sizes(op, case), _sizes(op, _scaled(case, 2))
     except (ValueError, IndexError):
         return None  # a parameter fixes the shape
+    if len(before) != len(after):
+        return None  # the number of results grows with the input
     factors = [
         (_LARGE / small) ** (1 / log2(double / small))
         for small, double in zip(before, after)
