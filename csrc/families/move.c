@@ -236,9 +236,27 @@ int tg_take(int itemsize, int64_t outer, int64_t length, int64_t inner, int64_t 
     return TG_OK;
 }
 
+/* A column of single elements, for which a call of a kernel each would be most of the work. */
+#define TG_ADD_ELEMENTS(type)                                                             \
+    for (int64_t i = 0; i < c->count; i++) {                                              \
+        const int64_t at = c->index[i] + (c->index[i] < 0 ? c->length : 0);               \
+        ((type *)c->dst)[o * c->length + at] += ((const type *)c->src)[o * c->count + i]; \
+    }
+
+static void add_elements(const take_call *c, int64_t o) {
+    if (c->itemsize == 4)
+        TG_ADD_ELEMENTS(float)
+    else
+        TG_ADD_ELEMENTS(double)
+}
+
 /* Columns [begin, end) of the outer * inner sums that are independent of each other. */
 static void take_grad_range(void *ctx, int64_t begin, int64_t end) {
     const take_call *c = ctx;
+    if (c->inner == 1) {
+        for (; begin < end; begin++) add_elements(c, begin);
+        return;
+    }
     while (begin < end) {
         const int64_t o = begin / c->inner, from = begin % c->inner;
         const int64_t width = c->inner - from < end - begin ? c->inner - from : end - begin;

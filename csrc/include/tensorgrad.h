@@ -133,6 +133,16 @@ int tg_take(int itemsize, int64_t outer, int64_t length, int64_t inner, int64_t 
 int tg_take_grad(int dtype, int64_t outer, int64_t length, int64_t inner, int64_t count, const int64_t *index,
                  const void *gy, void *gx);
 
+/* dst[o, i, j] = src[o, index[o, i, j], j]. src: (outer, length, inner); index: (outer, count, inner) in [-length, length), dst:
+ * the same. After TG_BAD_INDEX dst is unspecified. */
+int tg_gather(int itemsize, int64_t outer, int64_t length, int64_t inner, int64_t count, const int64_t *index,
+              const void *src, void *dst);
+
+/* gx[o, index[o, i, j], j] += gy[o, i, j], in rising i. gx: (outer, length, inner); index, gy: (outer, count, inner). After
+ * TG_BAD_INDEX gx is unspecified. */
+int tg_scatter_add(int dtype, int64_t outer, int64_t length, int64_t inner, int64_t count, const int64_t *index,
+                   const void *gy, void *gx);
+
 /* ---- reductions ------------------------------------------------------------------------------------------------- */
 
 /* y[o, i] = op over j of x[o, j, i]. x: (outer, n, inner), y: (outer, inner). Sums are pairwise. n = 0 gives the op's identity

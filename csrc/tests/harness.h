@@ -20,6 +20,7 @@
     TEST(reduce)    \
     TEST(moments)   \
     TEST(move)      \
+    TEST(gather)    \
     TEST(softmax)   \
     TEST(norm)      \
     TEST(optimizer) \

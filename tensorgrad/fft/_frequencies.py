@@ -18,7 +18,7 @@ from tensorgrad.errors import DTypeError
 from tensorgrad.fft._arguments import (
     checked_length,
 )
-from tensorgrad.ops.shaping import concat
+from tensorgrad.ops.joining import concat
 from tensorgrad.shapes import normalize_axes
 
 

@@ -178,7 +178,13 @@ for _name in (
         "__dlpack__",
         "backward",
     ),
-    *("requires_grad_", "register_hook", "register_post_accumulate_grad_hook", "retain_grad"),
+    *(
+        "requires_grad_",
+        "put_",
+        "register_hook",
+        "register_post_accumulate_grad_hook",
+        "retain_grad",
+    ),
 ):
     setattr(Batched, _name, _refused(_name))
 

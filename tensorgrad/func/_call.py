@@ -9,7 +9,8 @@ from typing import Any
 from tensorgrad._tensor import Tensor
 from tensorgrad.autograd._recorded import parameters_of
 from tensorgrad.errors import TransformError
-from tensorgrad.ops.shaping import broadcast_to, stack
+from tensorgrad.ops.joining import stack
+from tensorgrad.ops.shaping import broadcast_to
 
 
 class Call:

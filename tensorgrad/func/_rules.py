@@ -15,12 +15,12 @@ from tensorgrad.func._call import Call, invoke, loop, ndim_of
 from tensorgrad.ops.arithmetic import add, mul
 from tensorgrad.ops.comparisons import where
 from tensorgrad.ops.creation import arange
-from tensorgrad.ops.indexing import take, take_gradient
+from tensorgrad.ops.gathering import take, take_gradient
+from tensorgrad.ops.joining import concat
 from tensorgrad.ops.matrix import FUSIBLE, matmul
 from tensorgrad.ops.shaping import (
     astype,
     broadcast_to,
-    concat,
     expand_dims,
     matrix_transpose,
     moveaxis,
@@ -197,12 +197,17 @@ def taken(c: Call) -> Any:
     (x, index), ndim = c.values, c.ndim(0)
     if not ndim:
         return None
-    axis = normalize_axis(c.params["axis"], ndim, "take")
+    axis = c.params["axis"]
+    if axis is None:
+        if not c.batched[0]:
+            return c.run(x, index)
+        x, ndim, axis = reshape(x, (c.size, -1)), 1, 0
+    axis = normalize_axis(axis, ndim, "take")
     if not c.batched[1]:
         return take(x, index, axis + 1)
     if not c.batched[0]:
         return moveaxis(take(x, index, axis), axis, 0)
-    n, places = c.shape(0)[axis], c.ndim(1)
+    n, places = x.shape[axis + 1], c.ndim(1)
     if not _check_rows(index, n):
         return None  # which names the position
     x = moveaxis(x, axis + 1, 1)
@@ -220,7 +225,10 @@ def taken(c: Call) -> Any:
 
 def taken_gradient(c: Call) -> Any:
     shape, ndim = tuple(c.params["shape"]), len(c.params["shape"])
-    axis = normalize_axis(c.params["axis"], ndim, "take")
+    axis = c.params["axis"]
+    if axis is None:
+        return None
+    axis = normalize_axis(axis, ndim, "take")
     if not c.batched[1]:
         return take_gradient(c.values[0], c.values[1], (c.size, *shape), axis + 1)
     gy, index, places, n = c.all(0), c.values[1], c.ndim(1), shape[axis]
@@ -236,6 +244,43 @@ def taken_gradient(c: Call) -> Any:
     rows = _rows(index, n, c.size, places)
     gx = take_gradient(permute_dims(gy, order), rows, (c.size * n, *rest), 0)
     return moveaxis(reshape(gx, (c.size, n, *rest)), 1, axis + 1)
+
+
+def along_gradient(c: Call) -> Any:
+    shape = tuple(c.params["shape"])
+    axis = normalize_axis(c.params["axis"], len(shape), "take_along_axis") + 1
+    if c.ndim(0) != c.ndim(1):
+        return None
+    return c.run(c.all(0), c.all(1), shape=(c.size, *shape), axis=axis)
+
+
+def one_axis(c: Call) -> Any:
+    return c.run(c.values[0], axis=normalize_axis(c.params["axis"], c.ndim(0), "unfold") + 1)
+
+
+def one_axis_gradient(c: Call) -> Any:
+    shape = tuple(c.params["shape"])
+    axis = normalize_axis(c.params["axis"], len(shape), "unfold") + 1
+    return c.run(c.values[0], shape=(c.size, *shape), axis=axis)
+
+
+def two_axes(c: Call) -> Any:
+    first, second = (
+        normalize_axis(c.params[name], c.ndim(0), "diagonal") + 1 for name in ("axis1", "axis2")
+    )
+    return c.run(c.values[0], axis1=first, axis2=second)
+
+
+def two_axes_gradient(c: Call) -> Any:
+    shape = tuple(c.params["shape"])
+    first, second = (
+        normalize_axis(c.params[name], len(shape), "diagonal") + 1 for name in ("axis1", "axis2")
+    )
+    return c.run(c.values[0], shape=(c.size, *shape), axis1=first, axis2=second)
+
+
+def padded(c: Call) -> Any:
+    return c.run(c.values[0], widths=((0, 0), *c.params["widths"]))
 
 
 # ---- matrices ------------------------------------------------------------------------------------
@@ -335,10 +380,17 @@ RULES: dict[str, Callable[[Call], Any]] = {
     "permute_dims": permuted,
     "matrix_transpose": transposed,
     "broadcast_to": repeated,
-    "window": windowed,
-    "window_gradient": windowed_gradient,
-    "gather": gathered,
-    "scatter_add": scattered,
+    "basic_index": windowed,
+    "basic_index_gradient": windowed_gradient,
+    "array_index": gathered,
+    "array_index_gradient": scattered,
+    "diagonal": two_axes,
+    "diagonal_gradient": two_axes_gradient,
+    "unfold": one_axis,
+    "unfold_gradient": one_axis_gradient,
+    "pad_constant": padded,
+    "take_along_axis": along,
+    "take_along_axis_gradient": along_gradient,
     "take": taken,
     "take_gradient": taken_gradient,
     "one_hot": trailing,

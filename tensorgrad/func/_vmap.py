@@ -10,7 +10,8 @@ from tensorgrad._tensor import Tensor, as_tensor
 from tensorgrad.autograd._tree import built, leaves_of
 from tensorgrad.errors import ArgumentError, DTypeError, ShapeError
 from tensorgrad.func._batched import Batched, levels
-from tensorgrad.ops.shaping import broadcast_to, concat, moveaxis
+from tensorgrad.ops.joining import concat
+from tensorgrad.ops.shaping import broadcast_to, moveaxis
 from tensorgrad.shapes import normalize_axis
 
 

@@ -21,8 +21,8 @@ from tensorgrad.linalg._support import (
     tensor_of,
 )
 from tensorgrad.linalg._systems import solve_triangular
+from tensorgrad.ops.joining import concat
 from tensorgrad.ops.matrix import matmul
-from tensorgrad.ops.shaping import concat
 
 # ---- Cholesky ------------------------------------------------------------------------------------
 

@@ -22,7 +22,8 @@ from tensorgrad.linalg._support import (
     symmetric,
     tensor_of,
 )
-from tensorgrad.ops.shaping import concat, expand_dims
+from tensorgrad.ops.joining import concat
+from tensorgrad.ops.shaping import expand_dims
 
 # ---- eigenvalues ---------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from tensorgrad._tensor import Tensor, as_tensor
 from tensorgrad.autograd import Case, composite
 from tensorgrad.errors import ShapeError
 from tensorgrad.ops import products
-from tensorgrad.ops.indexing import take
+from tensorgrad.ops.gathering import take
 from tensorgrad.ops.shaping import moveaxis, reshape
 from tensorgrad.shapes import normalize_axis
 

@@ -14,7 +14,7 @@ from tensorgrad.ops import losses
 from tensorgrad.ops.arithmetic import maximum
 from tensorgrad.ops.comparisons import clip, where
 from tensorgrad.ops.creation import arange
-from tensorgrad.ops.indexing import take
+from tensorgrad.ops.gathering import take
 from tensorgrad.ops.pointwise import abs, exp, log, softplus, square
 from tensorgrad.ops.shaping import moveaxis
 from tensorgrad.ops.softmaxes import log_softmax

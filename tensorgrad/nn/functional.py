@@ -18,7 +18,7 @@ from tensorgrad.nn._loss_functions import (
     nll_loss,
     smooth_l1_loss,
 )
-from tensorgrad.ops import indexing, normalization, pointwise, shaping, softmaxes
+from tensorgrad.ops import gathering, normalization, pointwise, shaping, softmaxes
 from tensorgrad.ops.comparisons import where
 from tensorgrad.ops.matrix import linear
 from tensorgrad.ops.pointwise import elu, leaky_relu, relu, sigmoid, silu, tanh
@@ -125,7 +125,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         if not tensor.size:
             raise ArgumentError("one_hot: expected num_classes for an index of no elements")
         num_classes = int(tensor.detach().numpy().max()) + 1
-    return indexing.one_hot(tensor, num_classes).astype("int64")
+    return gathering.one_hot(tensor, num_classes).astype("int64")
 
 
 def _trailing_axes(input: Tensor, normalized_shape: Any, where: str) -> int:

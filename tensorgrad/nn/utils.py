@@ -9,8 +9,9 @@ from tensorgrad._tensor import Tensor
 from tensorgrad.autograd import no_grad
 from tensorgrad.errors import ArgumentError, GradientError, ShapeError
 from tensorgrad.ops.comparisons import clip
+from tensorgrad.ops.joining import concat
 from tensorgrad.ops.multi import scale_all, total_norm_squared
-from tensorgrad.ops.shaping import concat, reshape
+from tensorgrad.ops.shaping import reshape
 
 
 def _gradients(parameters: Iterable[Tensor] | Tensor) -> list[Tensor]:

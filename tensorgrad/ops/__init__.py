@@ -15,8 +15,10 @@ from tensorgrad.ops import (
     arithmetic,
     comparisons,
     creation,
+    gathering,
     indexing,
     inplace,
+    joining,
     losses,
     matrix,
     moments,
@@ -26,13 +28,16 @@ from tensorgrad.ops import (
     regions,
     shaping,
     softmaxes,
+    writing,
 )
 from tensorgrad.ops._elementwise import binary, unary
 from tensorgrad.ops.arithmetic import *
 from tensorgrad.ops.comparisons import *
 from tensorgrad.ops.creation import *
+from tensorgrad.ops.gathering import *
 from tensorgrad.ops.indexing import *
 from tensorgrad.ops.into import matmul
+from tensorgrad.ops.joining import *
 from tensorgrad.ops.losses import *
 from tensorgrad.ops.matrix import linear, linear_activated
 from tensorgrad.ops.moments import *
@@ -41,28 +46,41 @@ from tensorgrad.ops.pointwise import *
 from tensorgrad.ops.reductions import *
 from tensorgrad.ops.shaping import *
 from tensorgrad.ops.softmaxes import *
+from tensorgrad.ops.writing import *
 
 if TYPE_CHECKING:
+    from tensorgrad.ops.broadcasting import *
     from tensorgrad.ops.contractions import *
     from tensorgrad.ops.cumulative import *
     from tensorgrad.ops.custom import *
+    from tensorgrad.ops.diagonals import *
     from tensorgrad.ops.modules import *
     from tensorgrad.ops.nan_statistics import *
+    from tensorgrad.ops.padding import *
     from tensorgrad.ops.products import *
+    from tensorgrad.ops.rearranging import *
+    from tensorgrad.ops.scattering import *
     from tensorgrad.ops.sets import *
     from tensorgrad.ops.sorting import *
     from tensorgrad.ops.statistics import *
+    from tensorgrad.ops.windows import *
 
 TOOLS = ("tensorgrad.ops.custom", "tensorgrad.ops.modules")  # no names of tensorgrad's own
 NAMESPACES = ("tensorgrad.fft", "tensorgrad.linalg")  # of ops that only they have
 LAZY_MODULES: tuple[str, ...] = (
-    "tensorgrad.ops.cumulative",
-    "tensorgrad.ops.nan_statistics",
+    "tensorgrad.ops.broadcasting",
     "tensorgrad.ops.contractions",
+    "tensorgrad.ops.cumulative",
+    "tensorgrad.ops.diagonals",
+    "tensorgrad.ops.nan_statistics",
+    "tensorgrad.ops.padding",
     "tensorgrad.ops.products",
+    "tensorgrad.ops.rearranging",
+    "tensorgrad.ops.scattering",
     "tensorgrad.ops.sets",
     "tensorgrad.ops.sorting",
     "tensorgrad.ops.statistics",
+    "tensorgrad.ops.windows",
     *TOOLS,
 )
 
@@ -116,7 +134,9 @@ __all__ += arithmetic.__all__
 __all__ += comparisons.__all__
 __all__ += creation.__all__
 __all__ += pointwise.__all__
+__all__ += gathering.__all__
 __all__ += indexing.__all__
+__all__ += joining.__all__
 __all__ += losses.__all__
 __all__ += matrix.__all__
 __all__ += moments.__all__
@@ -124,3 +144,4 @@ __all__ += normalization.__all__
 __all__ += reductions.__all__
 __all__ += shaping.__all__
 __all__ += softmaxes.__all__
+__all__ += writing.__all__

@@ -12,8 +12,9 @@ from tensorgrad.autograd import Case, composite, op
 from tensorgrad.dtypes import F64, INT64, code_of, float32
 from tensorgrad.errors import ShapeError
 from tensorgrad.ops.comparisons import where
+from tensorgrad.ops.joining import concat
 from tensorgrad.ops.pointwise import exp
-from tensorgrad.ops.shaping import concat, reshape
+from tensorgrad.ops.shaping import reshape
 from tensorgrad.ops.sorting import _along
 from tensorgrad.shapes import Shape, normalize_axis
 

@@ -1,7 +1,8 @@
 """Reading and writing parts of tensors.
 
-A basic index (integers, slices, None, ...) gives a view; integer tensors along one axis go to the C
-gather; every other index (boolean, several arrays) goes to NumPy on a copy."""
+A basic index (integers, slices, None, ...) gives a view. An integer array alone goes to the C gather
+(`take`); any other index of arrays (boolean, several, mixed with slices) is read by NumPy, and its
+gradient summed by C."""
 
 from __future__ import annotations
 
@@ -12,35 +13,44 @@ import numpy as np
 from tensorgrad._native import fail, lib
 from tensorgrad._tensor import (
     Tensor,
-    as_tensor,
     copy_into,
     copy_raw,
-    empty_raw,
     full_raw,
-    overlap,
     view,
     wrap_array,
 )
-from tensorgrad.autograd import Case, composite, op
+from tensorgrad.autograd import Case, op
 from tensorgrad.autograd._modes import mode
-from tensorgrad.autograd._tape import record
-from tensorgrad.autograd._traced import Traced, traced
-from tensorgrad.dtypes import BOOL, F64, INT64, ITEMSIZES, float32
+from tensorgrad.autograd._traced import traced
+from tensorgrad.dtypes import BOOL, F64, ITEMSIZES
 from tensorgrad.errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
-from tensorgrad.ops.comparisons import where
-from tensorgrad.ops.inplace import rebase
-from tensorgrad.ops.shaping import broadcast_to, reshape
-from tensorgrad.shapes import Shape, checked_size, contiguous_strides, normalize_axis
+from tensorgrad.ops.gathering import take
+from tensorgrad.shapes import Shape, checked_size, contiguous_strides
 
 _BASIC = (int, slice, type(None), type(Ellipsis), np.integer)
 
 
-def _is_basic(key: tuple[Any, ...]) -> bool:
-    return all(not (not isinstance(k, _BASIC) or isinstance(k, bool)) for k in key)
+def is_basic(key: tuple[Any, ...]) -> bool:
+    for k in key:
+        kind = k.__class__
+        if kind is not int and kind is not slice and (not isinstance(k, _BASIC) or kind is bool):
+            return False
+    return True
 
 
-def _window(shape: Shape, strides: Shape, key: tuple[Any, ...]) -> tuple[Shape, Shape, int]:
+def window_of(shape: Shape, strides: Shape, key: tuple[Any, ...]) -> tuple[Shape, Shape, int]:
     """Shape, strides and offset of a basic index."""
+    if len(key) == 1 and shape:  # the two most frequent indices, without the lists
+        k, n = key[0], shape[0]
+        if k.__class__ is int and -n <= k < n:
+            return shape[1:], strides[1:], (k + n if k < 0 else k) * strides[0]
+        if k.__class__ is slice and k.step is None:
+            try:
+                start, stop, _ = k.indices(n)
+            except TypeError as error:
+                raise ArgumentError(f"index: {error}") from None
+            length = stop - start if stop > start else 0
+            return (length, *shape[1:]), strides, start * strides[0] if length else 0
     used = len([k for k in key if k is not None and k is not Ellipsis])
     if len([k for k in key if k is Ellipsis]) > 1:
         raise IndexOutOfRangeError("index: expected at most one ellipsis (...)")
@@ -84,7 +94,7 @@ def _window(shape: Shape, strides: Shape, key: tuple[Any, ...]) -> tuple[Shape, 
     return tuple(out_shape), tuple(out_strides), offset
 
 
-def _window_reference(x: np.ndarray, key: Any) -> Any:
+def _index_reference(x: np.ndarray, key: Any) -> Any:
     return x[key]
 
 
@@ -99,13 +109,13 @@ _KEYS: tuple[Any, ...] = (
 
 
 @op(
-    gradient=lambda gy, y, x, key: window_gradient(gy, x.shape, key),
-    reference=_window_reference,
+    gradient=lambda gy, y, x, key: basic_index_gradient(gy, x.shape, key),
+    reference=_index_reference,
     cases=tuple(Case((3, 4), key=key) for key in _KEYS),
     method=False,
     view=True,
 )
-def window(x: Tensor, key: Any) -> Tensor:
+def basic_index(x: Tensor, key: Any) -> Tensor:
     """x[key] for a basic index, one of integers, slices, None and ...: a view. Raises
     IndexOutOfRangeError.
 
@@ -114,159 +124,69 @@ def window(x: Tensor, key: Any) -> Tensor:
     tensor([1, 2, 3])
     """
     key = key if isinstance(key, tuple) else (key,)
-    return view(x, *_window(x._shape, x.strides, key))
+    return view(x, *window_of(x._shape, x.strides, key))
 
 
-def _window_gradient_reference(gy: np.ndarray, shape: Shape, key: Any) -> Any:
+def _basic_index_gradient_reference(gy: np.ndarray, shape: Shape, key: Any) -> Any:
     gx = np.zeros(shape, gy.dtype)
     gx[key] = gy
     return gx
 
 
 @op(
-    gradient=lambda g, gx, gy, shape, key: window(g, key),
-    reference=_window_gradient_reference,
+    gradient=lambda g, gx, gy, shape, key: basic_index(g, key),
+    reference=_basic_index_gradient_reference,
     cases=(Case((2, 2), shape=(3, 4), key=(slice(0, 2), slice(None, None, 2))),),
     method=False,
 )
-def window_gradient(gy: Tensor, shape: Shape, key: Any) -> Tensor:
-    """Zeros of `shape` with gy at the basic index `key`: the gradient of `window`.
+def basic_index_gradient(gy: Tensor, shape: Shape, key: Any) -> Tensor:
+    """Zeros of `shape` with gy at the basic index `key`: the gradient of `basic_index`.
 
     >>> import tensorgrad
-    >>> tensorgrad.ops.window_gradient(tensorgrad.ones(2), (4,), slice(1, 3))
+    >>> tensorgrad.ops.basic_index_gradient(tensorgrad.ones(2), (4,), slice(1, 3))
     tensor([0., 1., 1., 0.])
     """
     key = key if isinstance(key, tuple) else (key,)
     gx = full_raw(shape, checked_size(shape, ITEMSIZES[gy._code], "index"), gy._code, 0.0)
-    copy_into(view(gx, *_window(shape, contiguous_strides(shape), key)), gy, "index")
-    return gx
-
-
-# ---- gather --------------------------------------------------------------------------------------
-
-
-def _axis_counts(shape: Shape, axis: int) -> tuple[int, int]:
-    outer = inner = 1
-    for n in shape[:axis]:
-        outer *= n
-    for n in shape[axis + 1 :]:
-        inner *= n
-    return outer, inner
-
-
-def _check_positions(index: Tensor, length: int, where: str) -> None:
-    array = index._array().reshape(-1)
-    wrong = np.flatnonzero((array < -length) | (array >= length))
-    if wrong.size:
-        raise IndexOutOfRangeError(
-            f"{where}: expected indices in [{-length}, {length}), got {array[wrong[0]]} at "
-            f"position {wrong[0]}"
-        )
-
-
-@op(
-    gradient=(lambda gy, y, x, index, axis=0: take_gradient(gy, index, x.shape, axis), None),
-    saves=("index",),
-    reference=lambda x, index, axis=0: np.take(x, index, axis),
-    cases=(
-        Case((3, 4), np.array([2, 0, 2])),
-        Case((3, 4), np.array([[1, -1], [0, 1]]), axis=1),
-        Case((5,), np.array(3)),
-        Case((2, 3, 2), np.array([], dtype=np.int64), axis=1),
-    ),
-)
-def take(x: Tensor, index: Tensor, axis: int = 0) -> Tensor:
-    """The elements of x at integer positions along an axis. x: (..., n, ...), index: any shape,
-    integers in [-n, n). Returns x's shape with the index's in place of n. Raises
-    IndexOutOfRangeError, DTypeError.
-
-    >>> import tensorgrad
-    >>> tensorgrad.take(tensorgrad.tensor([10.0, 20.0, 30.0]), tensorgrad.tensor([2, 0]))
-    tensor([30., 10.])
-    """
-    if index._code <= BOOL:
-        raise DTypeError(f"take: expected integer indices, got {index.dtype}")
-    axis = normalize_axis(axis, len(x._shape), "take")
-    index = index if index._code == INT64 else index.astype("int64")
-    index = index if index._strides is None else copy_raw(index)
-    x = x if x._strides is None else copy_raw(x)
-    shape = (*x._shape[:axis], *index._shape, *x._shape[axis + 1 :])
-    y = empty_raw(shape, checked_size(shape, ITEMSIZES[x._code], "take"), x._code)
-    outer, inner = _axis_counts(x._shape, axis)
-    status = lib.tg_take(
-        ITEMSIZES[x._code], outer, x._shape[axis], inner, index._size, index._ptr, x._ptr, y._ptr
-    )  # fmt: skip
-    if status:
-        _check_positions(index, x._shape[axis], "take")
-        fail(status, "take", y._storage)
-    return y
-
-
-def _take_gradient_reference(gy: np.ndarray, index: np.ndarray, shape: Shape, axis: int = 0) -> Any:
-    gx = np.zeros(shape, gy.dtype)
-    where: Any = (slice(None),) * axis + (index,)
-    np.add.at(gx, where, gy)
-    return gx
-
-
-@op(
-    gradient=(lambda g, gx, gy, index, shape, axis=0: take(g, index, axis), None),
-    saves=("index",),
-    reference=_take_gradient_reference,
-    cases=(
-        Case((3, 4), np.array([2, 0, 2]), shape=(3, 4)),
-        Case((3, 2), np.array([1, -1]), shape=(3, 4), axis=1),
-    ),
-    method=False,
-)
-def take_gradient(gy: Tensor, index: Tensor, shape: Shape, axis: int = 0) -> Tensor:
-    """Zeros of `shape` to which gy is added at the positions `index`, in order: the gradient of
-    `take`.
-
-    >>> import tensorgrad
-    >>> tensorgrad.ops.take_gradient(tensorgrad.ones(2), tensorgrad.tensor([1, 1]), (3,))
-    tensor([0., 2., 0.])
-    """
-    axis = normalize_axis(axis, len(shape), "take")
-    index = index if index._code == INT64 else index.astype("int64")
-    index = index if index._strides is None else copy_raw(index)
-    gy = gy if gy._strides is None else copy_raw(gy)
-    gx = full_raw(shape, checked_size(shape, ITEMSIZES[gy._code], "take"), gy._code, 0.0)
-    outer, inner = _axis_counts(shape, axis)
-    status = lib.tg_take_grad(
-        gy._code, outer, shape[axis], inner, index._size, index._ptr, gy._ptr, gx._ptr
-    )
-    if status:
-        fail(status, "take", gx._storage)
+    copy_into(view(gx, *window_of(shape, contiguous_strides(shape), key)), gy, "index")
     return gx
 
 
 # ---- any other index -----------------------------------------------------------------------------
 
 
-def _numpy_key(key: Any) -> Any:
+def numpy_key(key: Any, copied: bool = False) -> Any:
+    """An index as NumPy takes it, without Tensors in it. copied: its arrays are new ones, so that a
+    backward finds them as they were. Raises DTypeError."""
     if isinstance(key, tuple):
-        return tuple(_numpy_key(k) for k in key)
+        return tuple(_numpy_part(k, copied) for k in key)
+    return _numpy_part(key, copied)
+
+
+def _numpy_part(key: Any, copied: bool) -> Any:
     if isinstance(key, Tensor):
         key = key.detach()._array()
-    if isinstance(key, list):
-        key = np.asarray(
-            [_numpy_key(k) for k in key] if any(isinstance(k, Tensor) for k in key) else key
-        )
+    elif isinstance(key, (list, tuple)):
+        try:
+            key = np.asarray([k._array() if isinstance(k, Tensor) else k for k in key])
+        except ValueError as error:
+            raise ShapeError(f"index: {error}") from None
         if key.size == 0:
             key = key.astype(np.int64)
+    elif isinstance(key, np.ndarray) and copied:
+        key = key.copy()
     if isinstance(key, np.ndarray) and key.dtype.kind not in "iub":
         raise DTypeError(f"index: expected integers or booleans, got an array of {key.dtype}")
     if not isinstance(key, (*_BASIC, np.ndarray, np.bool_)):
         raise DTypeError(
             f"index: expected integers, slices, None, ..., or arrays, got {type(key).__name__}"
         )
-    return key
+    return key.copy() if copied and isinstance(key, np.ndarray) and not key.flags.owndata else key
 
 
 @op(
-    gradient=lambda gy, y, x, key: scatter_add(gy, x.shape, key),
-    reference=_window_reference,
+    gradient=lambda gy, y, x, key: array_index_gradient(gy, x.shape, key),
+    reference=_index_reference,
     cases=(
         Case((3, 4), key=np.array([[True, False, True, False]] * 3)),
         Case((3, 4), key=(np.array([0, 0, 2]), np.array([1, 1, 3]))),
@@ -274,7 +194,7 @@ def _numpy_key(key: Any) -> Any:
     ),
     method=False,
 )
-def gather(x: Tensor, key: Any) -> Tensor:
+def array_index(x: Tensor, key: Any) -> Tensor:
     """x[key] for an index with boolean or several integer arrays, by NumPy's rules: a copy. Raises
     IndexOutOfRangeError.
 
@@ -288,45 +208,114 @@ def gather(x: Tensor, key: Any) -> Tensor:
         raise IndexOutOfRangeError(f"index: {error}") from None
 
 
-def _scatter_reference(gy: np.ndarray, shape: Shape, key: Any) -> Any:
+def _array_index_gradient_reference(gy: np.ndarray, shape: Shape, key: Any) -> Any:
     gx = np.zeros(shape, gy.dtype)
     np.add.at(gx, key, gy)
     return gx
 
 
 @op(
-    gradient=lambda g, gx, gy, shape, key: gather(g, key),
-    reference=_scatter_reference,
+    gradient=lambda g, gx, gy, shape, key: array_index(g, key),
+    reference=_array_index_gradient_reference,
     cases=(Case((3,), shape=(3, 4), key=(np.array([0, 0, 2]), np.array([1, 1, 3]))),),
     method=False,
     kernel="NumPy",
 )
-def scatter_add(gy: Tensor, shape: Shape, key: Any) -> Tensor:
-    """Zeros of `shape` to which gy is added at the index `key`: the gradient of `gather`.
+def array_index_gradient(gy: Tensor, shape: Shape, key: Any) -> Tensor:
+    """Zeros of `shape` to which gy is added at the index `key`: the gradient of `array_index`.
 
     >>> import numpy as np, tensorgrad
-    >>> tensorgrad.ops.scatter_add(tensorgrad.ones(2), (3,), np.array([1, 1]))
+    >>> tensorgrad.ops.array_index_gradient(tensorgrad.ones(2), (3,), np.array([1, 1]))
     tensor([0., 2., 0.])
     """
-    gx = np.zeros(shape, gy.dtype)
-    np.add.at(gx, key, gy._array())
-    return wrap_array(gx)
+    if gy._code > F64:
+        return wrap_array(_array_index_gradient_reference(gy._array(), shape, key))
+    positions, inner = positions_of(shape, key)
+    gx = full_raw(shape, checked_size(shape, ITEMSIZES[gy._code], "index"), gy._code, 0.0)
+    gy = gy if gy._strides is None else copy_raw(gy)
+    if inner == 1:
+        status = lib.tg_scatter_add(
+            gy._code, 1, gx._size, 1, positions._size, positions._ptr, gy._ptr, gx._ptr
+        )
+    else:
+        lines = gx._size // inner if inner else 0
+        status = lib.tg_take_grad(
+            gy._code, 1, lines, inner, positions._size, positions._ptr, gy._ptr, gx._ptr
+        )
+    if status:
+        fail(status, "index", gx._storage)
+    return gx
+
+
+def positions_of(shape: Shape, key: Any) -> tuple[Tensor, int]:
+    """Where x[key] lies in x, of `shape`: the places of its lines in C order, and the number of
+    elements in a line. Lines are along the axes after those that the key names."""
+    parts = key if isinstance(key, tuple) else (key,)
+    named = 0
+    for k in parts:
+        if k is Ellipsis:
+            named = len(shape)
+            break
+        named += 0 if k is None else getattr(k, "ndim", 0) if _is_mask(k) else 1
+    count = inner = 1
+    for n in shape[:named]:
+        count *= n
+    for n in shape[named:]:
+        inner *= n
+    places = np.arange(count).reshape(shape[:named])[key]
+    return wrap_array(np.ascontiguousarray(places)), inner
+
+
+def _is_mask(key: Any) -> bool:
+    return isinstance(key, (bool, np.bool_)) or (
+        isinstance(key, np.ndarray) and key.dtype.kind == "b"
+    )
 
 
 def getitem(x: Tensor, key: Any) -> Tensor:
     """x[key], by NumPy's rules; see the module's docstring."""
     basic = key if isinstance(key, tuple) else (key,)
-    if _is_basic(basic):
-        return window(x, key)
+    if is_basic(basic):
+        return basic_index(x, key)
     places = [i for i, k in enumerate(basic) if isinstance(k, Tensor)]
     tensors = tuple(basic[i] for i in places)
     if traced(tensors) is not None:
         found: Any = traced((x, *tensors))
         return found.apply(_index, (x, *tensors), {"key": basic, "places": places})
-    key = _numpy_key(key)
+    key = numpy_key(key, mode.enabled and x.requires_grad)
     if isinstance(key, np.ndarray) and key.dtype.kind in "iu" and x._shape:
-        return take(x, as_tensor(key.astype(np.int64, copy=False), "index"))
-    return gather(x, key)
+        return take(x, wrap_array(key.astype(np.int64, order="C", copy=False)), 0)
+    if isinstance(key, tuple) and (alone := _lone_array(x.shape, key)) is not None:
+        parts, axis, array = alone
+        return take(basic_index(x, parts), array, axis)
+    return array_index(x, key)
+
+
+def _lone_array(shape: Shape, key: tuple[Any, ...]) -> tuple[tuple[Any, ...], int, Tensor] | None:
+    """For an index of one integer array, and slices, None and ... : the latter, with all of the
+    array's axis, as a basic index; the place of that axis in what it gives; the array. None for any
+    other index, and for a small array, for which much would be copied in vain."""
+    places = [
+        i for i, k in enumerate(key) if not isinstance(k, (slice, type(None), type(Ellipsis)))
+    ]
+    if len(places) != 1 or getattr(key[places[0]], "dtype", np.dtype(bool)).kind not in "iu":
+        return None
+    place, array = places[0], key[places[0]]
+    used = sum(k is not None and k is not Ellipsis for k in key)
+    before = key[:place]
+    rest = len(shape) - used  # the axes that an ellipsis stands for
+    taken = sum(k is not None and k is not Ellipsis for k in before)
+    axis = taken + (rest if Ellipsis in before else 0)
+    whole = all(not isinstance(k, slice) or k == slice(None) for k in key)
+    if (
+        rest < 0
+        or not isinstance(array, np.ndarray)
+        or not (whole or 2 * array.size >= shape[axis])
+    ):
+        return None
+    index = wrap_array(np.ascontiguousarray(array, np.int64).reshape(array.shape))
+    parts = (*before, slice(None), *key[place + 1 :])
+    return parts, axis + sum(k is None for k in before), index
 
 
 def _index(x: Tensor, *tensors: Tensor, key: tuple[Any, ...], places: list[int]) -> Tensor:
@@ -335,147 +324,15 @@ def _index(x: Tensor, *tensors: Tensor, key: tuple[Any, ...], places: list[int])
     for i, t in zip(places, tensors):
         filled[i] = t
     if len(filled) == 1:
-        return take(x, tensors[0]) if filled[0]._code > BOOL and x.ndim else x[filled[0]]
+        return take(x, tensors[0], 0) if filled[0]._code > BOOL and x.ndim else x[filled[0]]
     return x[tuple(filled)]
 
 
-def setitem(x: Tensor, key: Any, value: Any) -> None:
-    """x[key] = value, in place. The value is broadcast and converted. Differentiable: the gradient
-    of what was overwritten is zero, that of the value is the gradient of its place."""
-    value = as_tensor(value, "setitem")
-    basic = key if isinstance(key, tuple) else (key,)
-    base = getattr(x, "_base", x)
-    recorded = mode.enabled and not (x._node is value._node is None and base._node is None)
-    if _is_basic(basic):
-        target = window(x, basic) if recorded else view(x, *_window(x._shape, x.strides, basic))
-        _copy_to(target, value, recorded)
-    else:
-        _put(x, _numpy_key(key), value, recorded)
-
-
-def _copy_to(target: Tensor, value: Tensor, recorded: bool) -> None:
-    """Writes `value` to every element of `target`."""
-    if value._code != target._code:
-        value = value.astype(target.dtype)
-    if overlap(target, value):
-        value = value.copy()
-    try:
-        value = broadcast_to(value, target._shape)
-    except ShapeError:
-        raise ShapeError(
-            f"setitem: expected a value that broadcasts to {target._shape}, got {value._shape}"
-        ) from None
-    target._writable("setitem", value._node is not None)
-    copy_into(target, value, "setitem")
-    if recorded:
-        rebase(target, value._node)
-
-
-def _put(x: Tensor, key: Any, value: Tensor, recorded: bool) -> None:
-    """Writes `value` to the elements of x at an index of arrays."""
-    x._writable("setitem", value._node is not None)
-    try:
-        x._array()[key] = value.detach()._array()
-    except IndexError as error:
-        raise IndexOutOfRangeError(f"setitem: {error}") from None
-    except ValueError as error:
-        raise ShapeError(f"setitem: {error}") from None
-    if not recorded or x._code > F64:
-        return
-    node, value_node = x._node, value._node
-    x_shape, value_shape, value_dtype = x._shape, value._shape, value.dtype
-
-    def setitem_gradient(gy: Tensor, _: Any) -> list[Tensor | None]:
-        gx = None if node is None else index_blank(gy, key)
-        if value_node is None:
-            return [gx, None]
-        gv = getitem(gy, key)
-        kept = _kept(x_shape, key)
-        if kept is not None:
-            gv = where(wrap_array(kept), gv, 0.0)
-        return [gx, gv.sum_to(value_shape).astype(value_dtype)]
-
-    setitem_gradient.__name__ = "setitem"
-    written = x.detach()
-    record(written, setitem_gradient, (node, value_node), None)
-    rebase(x, written._node)
-
-
-def _kept(shape: Shape, key: Any) -> np.ndarray[Any, Any] | None:
-    """Which of the values written at an index of arrays stay: of several to one element the last.
-    None if all do."""
-    places = np.arange(int(np.prod(shape))).reshape(shape)[key]
-    unique, last = np.unique(places.reshape(-1)[::-1], return_index=True)
-    if len(unique) == places.size:
-        return None
-    kept = np.zeros(places.size, bool)
-    kept[places.size - 1 - last] = True
-    return kept.reshape(places.shape)
-
-
-def _index_blank_reference(x: np.ndarray, key: Any) -> Any:
-    y = x.copy()
-    y[key] = 0
-    return y
-
-
-@op(
-    gradient=lambda gy, y, x, key: index_blank(gy, key),
-    reference=_index_blank_reference,
-    cases=(Case((3, 4), key=(np.array([0, 0, 2]), np.array([1, 1, 3]))),),
-    method=False,
-)
-def index_blank(x: Tensor, key: Any) -> Tensor:
-    """A copy of x with zeros at an index of arrays.
-
-    >>> import numpy as np, tensorgrad
-    >>> tensorgrad.ops.index_blank(tensorgrad.ones(3), np.array([1, 1]))
-    tensor([1., 0., 1.])
-    """
-    y = copy_raw(x)
-    y._array()[key] = 0
-    return y
-
-
 Tensor.__getitem__ = getitem
-Tensor.__setitem__ = setitem
-
-
-@composite(
-    reference=lambda index, classes: np.eye(classes, dtype=np.float32)[index],
-    cases=(Case(np.array([0, 2, 1]), classes=3),),
-    method=False,
-    differentiable=False,
-)
-def one_hot(index: Tensor, classes: int) -> Tensor:
-    """Rows of zeros with a 1 at each index. index: (...), integers in [0, classes). Returns (...,
-    classes), float32. Raises IndexOutOfRangeError.
-
-    >>> import tensorgrad
-    >>> tensorgrad.one_hot(tensorgrad.tensor([1]), 3)
-    tensor([[0., 1., 0.]])
-    """
-    if isinstance(index, Traced):
-        return index.apply(one_hot, (index,), {"classes": classes})
-    array = as_tensor(index, "one_hot")._array()
-    if array.dtype.kind not in "iu":
-        raise DTypeError(f"one_hot: expected integer indices, got {array.dtype}")
-    if array.size and (array.min() < 0 or array.max() >= classes):
-        raise IndexOutOfRangeError(
-            f"one_hot: expected indices in [0, {classes}), got {array.min()} to {array.max()}"
-        )
-    result = np.zeros((array.size, classes), float32)
-    result[np.arange(array.size), array.reshape(-1)] = 1
-    return reshape(wrap_array(result), (*array.shape, classes))
-
 
 __all__ = [
-    "gather",
-    "index_blank",
-    "one_hot",
-    "scatter_add",
-    "take",
-    "take_gradient",
-    "window",
-    "window_gradient",
+    "array_index",
+    "array_index_gradient",
+    "basic_index",
+    "basic_index_gradient",
 ]

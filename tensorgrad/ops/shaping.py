@@ -4,18 +4,14 @@ opposite view."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
-from tensorgrad._tensor import Tensor, as_tensor, copy_into, copy_raw, empty_raw, view
-from tensorgrad.autograd import Case, Node, composite, op
-from tensorgrad.autograd._modes import mode
-from tensorgrad.autograd._tape import record
-from tensorgrad.autograd._traced import traced
+from tensorgrad._tensor import Tensor, copy_raw, empty_raw, view
+from tensorgrad.autograd import Case, composite, op
 from tensorgrad.dtypes import ITEMSIZES, code_of
-from tensorgrad.errors import DTypeError, ShapeError
+from tensorgrad.errors import ArgumentError, ShapeError
 from tensorgrad.shapes import (
     Shape,
     as_shape,
@@ -31,20 +27,22 @@ from tensorgrad.shapes import (
 
 
 @op(
-    gradient=lambda gy, y, x, shape: reshape(gy, x.shape),
-    reference=np.reshape,
+    gradient=lambda gy, y, x, shape, copy=None: reshape(gy, x.shape),
+    reference=lambda x, shape, copy=None: np.reshape(x, shape),
     cases=(
         Case((3, 4), shape=(2, 6)),
         Case((2, 3, 4), shape=(-1, 4)),
         Case((1,), shape=()),
         Case((0, 3), shape=(3, 0)),
+        Case((2, 3), shape=(3, 2), copy=True),
     ),
     method=False,
     view=True,
 )
-def reshape(x: Tensor, shape: Any) -> Tensor:
+def reshape(x: Tensor, /, shape: Any, *, copy: bool | None = None) -> Tensor:
     """The same elements in another shape: a view where strides allow, else a copy. shape: integers,
-    one of them may be -1. Raises ShapeError if the sizes differ.
+    one of them may be -1; copy: True for a copy in any case, False for none. Raises ShapeError if
+    the sizes differ, ArgumentError if a copy is needed and not allowed.
 
     >>> import tensorgrad
     >>> tensorgrad.reshape(tensorgrad.arange(6), (2, -1))
@@ -54,15 +52,22 @@ def reshape(x: Tensor, shape: Any) -> Tensor:
     target = infer_reshape(
         x._shape, x._size, tuple(shape) if isinstance(shape, list) else shape, "reshape"
     )
+    if copy:
+        return view(copy_raw(x), target, None, 0)
     if x._strides is None:
         return view(x, target, None, 0)
     strides = view_strides(x._shape, x._strides, target)
+    if strides is None and copy is False:
+        raise ArgumentError(
+            f"reshape: a tensor of shape {x._shape} and strides {x._strides} cannot be seen as "
+            f"{target} without a copy"
+        )
     return view(copy_raw(x), target, None, 0) if strides is None else view(x, target, strides, 0)
 
 
-def _reshape_method(self: Tensor, *shape: Any) -> Tensor:
+def _reshape_method(self: Tensor, *shape: Any, copy: bool | None = None) -> Tensor:
     """`t.reshape(2, 3)` or `t.reshape((2, 3))`: see `tensorgrad.reshape`."""
-    return reshape(self, shape[0] if len(shape) == 1 else shape)
+    return reshape(self, shape[0] if len(shape) == 1 else shape, copy=copy)
 
 
 Tensor.reshape = Tensor.view = _reshape_method
@@ -112,7 +117,7 @@ def _inverse(axes: Sequence[int]) -> tuple[int, ...]:
     cases=(Case((2, 3, 4), axes=(2, 0, 1)), Case((3, 4), axes=(1, 0)), Case((2, 3), axes=(0, -1))),
     view=True,
 )
-def permute_dims(x: Tensor, axes: Sequence[int]) -> Tensor:
+def permute_dims(x: Tensor, /, axes: Sequence[int]) -> Tensor:
     """The axes in another order: axis i of the result is axis axes[i] of x. A view. Raises
     ShapeError unless axes is a permutation.
 
@@ -181,39 +186,64 @@ def swapaxes(x: Tensor, axis1: int, axis2: int) -> Tensor:
 
 @composite(
     reference=np.moveaxis,
-    cases=(Case((2, 3, 4), source=0, destination=-1), Case((2, 3, 4), source=2, destination=0)),
+    cases=(
+        Case((2, 3, 4), source=0, destination=-1),
+        Case((2, 3, 4), source=2, destination=0),
+        Case((2, 3, 4, 1), source=(0, -1), destination=(2, 0)),
+    ),
 )
-def moveaxis(x: Tensor, source: int, destination: int) -> Tensor:
-    """One axis moved to another place, the others in their order: a view.
+def moveaxis(x: Tensor, source: Any, destination: Any) -> Tensor:
+    """Axes moved to other places, the others in their order: a view. source, destination: an
+    integer each, or as many distinct ones each. Raises ShapeError, IndexOutOfRangeError.
 
     >>> import tensorgrad
     >>> tensorgrad.moveaxis(tensorgrad.zeros((2, 3, 4)), 0, -1).shape
     (3, 4, 2)
     """
-    order = list(range(len(x._shape)))
-    i, j = (normalize_axis(a, len(order), "moveaxis") for a in (source, destination))
-    order.insert(j, order.pop(i))
+    ndim = len(x.shape)
+    ends = []
+    for axes in (source, destination):
+        given = axes if isinstance(axes, (tuple, list)) else (axes,)
+        ends.append([normalize_axis(a, ndim, "moveaxis") for a in given])
+        if len(set(ends[-1])) != len(ends[-1]):
+            raise ShapeError(f"moveaxis: expected distinct axes, got {axes}")
+    if len(ends[0]) != len(ends[1]):
+        raise ShapeError(
+            f"moveaxis: expected as many sources as destinations, got {source} and {destination}"
+        )
+    order = [a for a in range(ndim) if a not in ends[0]]
+    for place, axis in sorted(zip(ends[1], ends[0])):
+        order.insert(place, axis)
     return permute_dims(x, order)
 
 
 @composite(
-    reference=np.expand_dims, cases=(Case((3, 4), axis=0), Case((3, 4), axis=-1), Case((), axis=0))
+    reference=np.expand_dims,
+    cases=(
+        Case((3, 4), axis=0),
+        Case((3, 4), axis=-1),
+        Case((), axis=0),
+        Case((3, 4), axis=(0, -2)),
+    ),
 )
-def expand_dims(x: Tensor, axis: int) -> Tensor:
-    """A new axis of length 1 at the place `axis` of the result: a view.
+def expand_dims(x: Tensor, /, axis: Any = 0) -> Tensor:
+    """New axes of length 1 at the place `axis`, or the places, of the result: a view.
 
     >>> import tensorgrad
     >>> tensorgrad.expand_dims(tensorgrad.zeros(3), -1).shape
     (3, 1)
     """
-    i = normalize_axis(axis, len(x._shape) + 1, "expand_dims")
-    return reshape(x, (*x._shape[:i], 1, *x._shape[i:]))
+    shape = x.shape
+    count = len(axis) if isinstance(axis, (tuple, list)) else 1
+    places = normalize_axes(axis, len(shape) + count, "expand_dims")
+    rest = iter(shape)
+    return reshape(x, tuple(1 if i in places else next(rest) for i in range(len(shape) + count)))
 
 
 @composite(
     reference=np.squeeze, cases=(Case((1, 3, 1)), Case((1, 3, 1), axis=0), Case((1, 3, 1), axis=-1))
 )
-def squeeze(x: Tensor, axis: Any = None) -> Tensor:
+def squeeze(x: Tensor, /, axis: Any = None) -> Tensor:
     """Axes of length 1 removed (all of them, or those named): a view. Raises ShapeError if a named
     axis is longer.
 
@@ -241,7 +271,7 @@ def squeeze(x: Tensor, axis: Any = None) -> Tensor:
     ),
     view=True,
 )
-def broadcast_to(x: Tensor, shape: Any) -> Tensor:
+def broadcast_to(x: Tensor, /, shape: Any) -> Tensor:
     """x repeated along axes of length 1 and new leading axes: a view. Raises ShapeError if it does
     not broadcast to `shape`.
 
@@ -353,92 +383,12 @@ def astype(x: Tensor, dtype: Any) -> Tensor:
     return y
 
 
-# ---- joining -------------------------------------------------------------------------------------
-
-
-def _concat_rule(gy: Tensor, node: Node) -> list[Tensor | None]:
-    axis, stops = node.saved
-    pieces: list[Tensor | None] = []
-    start = 0
-    for edge, stop in zip(node.edges, stops, strict=True):
-        key: Any = (slice(None),) * axis + (slice(start, stop),)
-        pieces.append(None if edge is None else gy[key])
-        start = stop
-    return pieces
-
-
-_concat_rule.__name__ = "concat"
-
-
-@composite(
-    reference=np.concatenate,
-    cases=(Case([(2, 3), (1, 3)]), Case([(2, 3), (2, 1), (2, 0)], axis=-1)),
-    method=False,
-)
-def concat(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """Tensors joined along an axis. tensors: shapes equal but for that axis, one dtype. Raises
-    ShapeError, DTypeError.
-
-    >>> import tensorgrad
-    >>> tensorgrad.concat([tensorgrad.zeros(1), tensorgrad.ones(2)])
-    tensor([0., 1., 1.])
-    """
-    parts = [as_tensor(t, "concat") for t in tensors]
-    if not parts:
-        raise ShapeError("concat: expected at least one tensor")
-    if (found := traced(parts)) is not None:
-        return found.apply(_concat, tuple(parts), {"axis": axis})
-    first = parts[0]
-    axis = normalize_axis(axis, len(first._shape), "concat")
-    for t in parts:
-        if t._code != first._code:
-            raise DTypeError(f"concat: expected one dtype, got {first.dtype} and {t.dtype}")
-        if t._shape[:axis] + t._shape[axis + 1 :] != first._shape[:axis] + first._shape[axis + 1 :]:
-            raise ShapeError(
-                f"concat: expected shapes equal but for axis {axis}, got {first._shape} and "
-                f"{t._shape}"
-            )
-    stops = list(accumulate(t._shape[axis] for t in parts))
-    shape = (*first._shape[:axis], stops[-1], *first._shape[axis + 1 :])
-    y = empty_raw(shape, checked_size(shape, ITEMSIZES[first._code], "concat"), first._code)
-    strides = contiguous_strides(shape)
-    for t, stop in zip(parts, stops):
-        copy_into(view(y, t._shape, strides, (stop - t._shape[axis]) * strides[axis]), t, "concat")
-    if mode.enabled and any(t._node is not None for t in parts):
-        record(y, _concat_rule, tuple(t._node for t in parts), (axis, stops))
-    return y
-
-
-def _concat(*tensors: Tensor, axis: int) -> Tensor:
-    return concat(tensors, axis)
-
-
-_concat.batching = "concat"  # type: ignore[attr-defined]
-
-
-@composite(
-    reference=np.stack,
-    cases=(Case([(2, 3), (2, 3)]), Case([(2,), (2,), (2,)], axis=-1)),
-    method=False,
-)
-def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """Tensors of one shape joined along a new axis. Raises ShapeError.
-
-    >>> import tensorgrad
-    >>> tensorgrad.stack([tensorgrad.zeros(2), tensorgrad.ones(2)], axis=1)
-    tensor([[0., 1.],
-            [0., 1.]])
-    """
-    return concat([expand_dims(as_tensor(t, "stack"), axis) for t in tensors], axis)
-
-
 Tensor.mT = property(matrix_transpose)  # type: ignore[assignment]
 Tensor.T = property(transpose)  # type: ignore[assignment]
 
 __all__ = [
     "astype",
     "broadcast_to",
-    "concat",
     "contiguous",
     "copy",
     "expand_dims",
@@ -448,7 +398,6 @@ __all__ = [
     "permute_dims",
     "reshape",
     "squeeze",
-    "stack",
     "sum_to",
     "swapaxes",
     "transpose",

@@ -10,9 +10,10 @@ from tensorgrad._tensor import Tensor, as_tensor
 from tensorgrad.autograd import Case, composite
 from tensorgrad.errors import ArgumentError, ShapeError
 from tensorgrad.ops.comparisons import where
-from tensorgrad.ops.indexing import take
+from tensorgrad.ops.gathering import take
+from tensorgrad.ops.joining import concat
 from tensorgrad.ops.reductions import euclidean_norm, max, min, sum
-from tensorgrad.ops.shaping import broadcast_to, concat, permute_dims, reshape
+from tensorgrad.ops.shaping import broadcast_to, permute_dims, reshape
 from tensorgrad.ops.sorting import sort
 from tensorgrad.shapes import normalize_axes, normalize_axis, reduced_shape
 

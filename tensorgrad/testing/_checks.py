@@ -309,7 +309,9 @@ def enlarged_to(op: Op, case: Case, elements: int) -> Case | None:
     try:
         before, after = _sizes(op, case), _sizes(op, _scaled(case, 2))
     except (ValueError, IndexError):
-        return None
+        return None  # a parameter fixes the shape
+    if len(before) != len(after):
+        return None  # the number of results grows with the input
     factors = [
         (elements / small) ** (1 / log2(double / small))
         for small, double in zip(before, after)

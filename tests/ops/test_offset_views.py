@@ -10,7 +10,7 @@ import tensorgrad
 def test_indices_and_labels():
     x = tensorgrad.tensor(np.arange(12.0).reshape(3, 4), requires_grad=True)
     index = tensorgrad.tensor([[0, 0, 0], [2, 0, 1]])[1]
-    y = tensorgrad.take(x, index)
+    y = tensorgrad.take(x, index, axis=0)
     y.sum().backward()
     np.testing.assert_array_equal(y.detach().numpy(), x.detach().numpy()[[2, 0, 1]])
     np.testing.assert_array_equal(x.grad.numpy(), np.ones((3, 4)))
