@@ -1,7 +1,7 @@
 /* fingerprint.c: a number that changes, all but surely, when memory does. */
 #include <string.h>
 
-#include "tensorgrad.h"
+#include "../include/tensorgrad.h"
 
 /* Running hashes over interleaved words, so that their multiplications overlap; odd multipliers, so that each step
    is a bijection and no single changed word can cancel out. The order of words counts. */
