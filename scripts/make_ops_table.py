@@ -57,7 +57,7 @@ def takes(op: Op, dtype: Any) -> bool:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             op.function(*inputs, **case.params)
-    except (TensorgradError, TypeError, ValueError):
+    except (TensorgradError, ArithmeticError, LookupError, TypeError, ValueError):
         return False
     return True
 

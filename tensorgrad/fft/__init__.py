@@ -14,6 +14,18 @@ from tensorgrad.fft._real import hfft, irfft, irfftn
 from tensorgrad.fft._spectra import fft, fftn, ifft, ifftn, ihfft, rfft, rfftn
 
 __all__ = [
-    *("fft", "fftfreq", "fftn", "fftshift", "hfft", "ifft", "ifftn", "ifftshift", "ihfft"),
-    *("irfft", "irfftn", "rfft", "rfftfreq", "rfftn"),
+    "fft",
+    "fftfreq",
+    "fftn",
+    "fftshift",
+    "hfft",
+    "ifft",
+    "ifftn",
+    "ifftshift",
+    "ihfft",
+    "irfft",
+    "irfftn",
+    "rfft",
+    "rfftfreq",
+    "rfftn",
 ]

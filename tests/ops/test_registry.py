@@ -75,3 +75,11 @@ def test_type_stub_is_current():
         [sys.executable, str(script), "--check"], capture_output=True, text=True
     )
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_table_of_ops_is_current():
+    script = Path(__file__).parents[2] / "scripts" / "make_ops_table.py"
+    result = subprocess.run(
+        [sys.executable, str(script), "--check"], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
