@@ -99,14 +99,15 @@ def main() -> None:
     true = np.zeros((size, size), np.float32)
     for row, col, strength in ((14, 15, 1.0), (32, 36, 0.7), (34, 12, 0.4)):
         true += (strength * np.exp(-((i - row) ** 2 + (j - col) ** 2) / 8)).astype(np.float32)
-    noise = np.random.default_rng(0).normal(0, 0.01, true.shape).astype(np.float32)
+    noise = np.random.default_rng(0).normal(0, 0.005, true.shape).astype(np.float32)
     measured = heated(tensorgrad.tensor(true)) + tensorgrad.tensor(noise)
 
     source = tensorgrad.zeros((size, size), requires_grad=True)
     optimizer = tensorgrad.optim.Adam([source], lr=0.02)
     for step in range(201):
         optimizer.zero_grad()
-        loss = ((heated(source) - measured) ** 2).mean() + 1e-3 * (source**2).mean()
+        misfit = ((heated(source) - measured) ** 2).mean()
+        loss = misfit + 1e-2 * (laplacian(source) ** 2).mean()  # of all that fit, a smooth one
         loss.backward()
         optimizer.step()
         if step % 50 == 0:

@@ -206,3 +206,12 @@ def test_layouts() -> None:
     assert op(tg.ones((0, 3)), tg.ones(3), tg.ones(())).shape == (0, 3)
     with pytest.raises(tg.errors.ShapeError, match="blend"):
         op(tg.ones(2), tg.ones(3), tg.ones(1))
+
+
+def test_signs_in_expressions_of_several_inputs() -> None:
+    # the derivative of abs is sign, which the kernels of several inputs need as well
+    distance = ops.elementwise("distance_test", "abs(a - b) * p", params={"p": 2.0})
+    a = tg.tensor([1.0, -3.0], requires_grad=True)
+    distance(a, tg.zeros(2)).sum().backward()
+    assert a.grad is not None
+    assert a.grad.tolist() == [2.0, -2.0]
