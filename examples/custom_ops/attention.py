@@ -75,7 +75,7 @@ def _gradient(
         gs = p * (gp - (p * gp).sum(-1, keepdims=True)) * (1 / sqrt(q.shape[-1]))
         return gs @ k, gs.mT @ q, p.mT @ gy
     code, batch, n, m, d, dv = _sizes(q, k, v)
-    gq, gk, gv = (tensorgrad.empty(t.shape, dtype=t.dtype) for t in (q, k, v))
+    gq, gk, gv = (tensorgrad.empty_like(t) for t in (q, k, v))
     kernels.attention_backward(
         *(code, causal, batch, n, m, d, dv, 1 / sqrt(d)), *(q, k, v, y, extra, gy, gq, gk, gv)
     )

@@ -43,7 +43,7 @@ def _sizes(x: Tensor, bias: Tensor, p: float) -> tuple[int, int, int]:
 
 
 def _factors(x: Tensor, bias: Tensor, p: float, seed: int) -> Tensor:
-    factors = tensorgrad.empty(x.shape, dtype=x.dtype)
+    factors = tensorgrad.empty_like(x)
     kernels.dropout_factors(*_sizes(x, bias, p), p, seed, factors)
     return factors
 
@@ -64,7 +64,7 @@ def _gradient(
         slope = slope + h * tensorgrad.exp(h * h * -0.5) * (1 / sqrt(2 * pi))
         gx = gy * slope * _factors(x, bias, p, seed)
         return gx, gx  # the engine sums the second over the rows
-    gx, gbias = (tensorgrad.empty(t.shape, dtype=t.dtype) for t in (x, bias))
+    gx, gbias = (tensorgrad.empty_like(t) for t in (x, bias))
     kernels.bias_gelu_dropout_backward(*_sizes(x, bias, p), p, seed, x, bias, gy, gx, gbias)
     return gx, gbias
 
@@ -108,7 +108,7 @@ def bias_gelu_dropout(x: Tensor, bias: Tensor, p: float = 0.1, seed: int = 0) ->
     ArgumentError.
     """
     sizes = _sizes(x, bias, p)
-    y = tensorgrad.empty(x.shape, dtype=x.dtype)
+    y = tensorgrad.empty_like(x)
     kernels.bias_gelu_dropout_forward(*sizes, p, seed, x, bias, y)
     return y
 

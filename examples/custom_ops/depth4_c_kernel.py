@@ -25,8 +25,9 @@ kernels = ops.load(Path(__file__).with_suffix(".c"))
 def _gradient(gy: Tensor, y: Any, x: Tensor) -> Tensor:
     if is_grad_enabled():
         raise GradientError("unit: it has no second derivative; use x / (x * x).sum(-1) ** 0.5")
-    gx = tensorgrad.empty(x.shape)
-    kernels.unit_backward(x.size // x.shape[-1], x.shape[-1], x, gy, gx)
+    gx = tensorgrad.empty_like(x)
+    cols = x.shape[-1]
+    kernels.unit_backward(x.size // cols, cols, x, gy, gx)
     return gx
 
 
@@ -37,14 +38,16 @@ def _gradient(gy: Tensor, y: Any, x: Tensor) -> Tensor:
     cases=(Case((3, 5), low=0.5),),
     second=False,
     method=False,
+    kernel_only=True,  # calls no other op, so nothing need be kept from recording
 )
 def unit(x: Tensor) -> Tensor:
     """x / |x|, the length taken over the last axis. x: (..., n), float32. Returns the same shape.
     Raises ShapeError, DTypeError."""
     if not x.size:
         raise ShapeError(f"unit: expected at least one element, got shape {x.shape}")
-    y = tensorgrad.empty(x.shape)
-    kernels.unit_forward(x.size // x.shape[-1], x.shape[-1], x, y)  # refuses other dtypes
+    y = tensorgrad.empty_like(x)
+    cols = x.shape[-1]
+    kernels.unit_forward(x.size // cols, cols, x, y)  # refuses other dtypes
     return y
 
 

@@ -77,7 +77,7 @@ def laplacian(
     if x.ndim < 2 or (boundary == "mirror" and 1 in x.shape[-2:]):
         raise ShapeError(f"laplacian: expected x (..., rows, cols), got {x.shape}")
     rows, cols = x.shape[-2:]
-    y = tensorgrad.empty(x.shape, dtype=x.dtype)
+    y = tensorgrad.empty_like(x)
     batch = x.size // (rows * cols) if x.size else 0
     code, mode = CODES[x.dtype], list(BOUNDARIES).index(boundary)
     kernels.laplacian_forward(code, batch, rows, cols, spacing**-2, mode, adjoint, x, y)

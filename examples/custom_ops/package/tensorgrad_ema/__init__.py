@@ -53,7 +53,7 @@ def ema(x: Tensor, a: float, backward: bool = False) -> Tensor:
         raise ShapeError(f"ema: expected x (..., steps, features), got {x.shape}")
     if not 0 < a <= 1:
         raise ArgumentError(f"ema: expected a in (0, 1], got {a}")
-    y = tensorgrad.empty(x.shape, dtype=x.dtype)
+    y = tensorgrad.empty_like(x)
     kernel = kernels.ema_backward if backward else kernels.ema_forward
     kernel(CODES[x.dtype], prod(x.shape[:-2]), *x.shape[-2:], a, x, y)
     return y
