@@ -97,11 +97,12 @@ static void FN(online_softmax)(const attention_call *c, real *s, int64_t rows, i
         }
         real largest = v_reduce_max(top);
         if (!(largest <= max[r])) { /* a NaN too goes on to the result */
-            const real factor = v_exp(v_set((double)(max[r] - largest)))[0];
-            sum[r] *= factor;
-            if (key > 0)
+            if (key > 0) {
+                const real factor = v_exp(v_set((double)(max[r] - largest)))[0];
+                sum[r] *= factor;
                 for (int64_t j = 0; j < c->dv; j += LANES)
                     v_store_upto(y + j, v_load_upto(y + j, c->dv - j) * factor, c->dv - j);
+            }
             max[r] = largest;
         }
         const vec shift = v_set((double)max[r]);
@@ -140,8 +141,9 @@ static int FN(forward_block)(const attention_call *c, int64_t b, int64_t query) 
         const real factor = 1 / sum[r];
         for (int64_t j = 0; j < c->dv; j += LANES)
             v_store_upto(y + j, v_load_upto(y + j, c->dv - j) * factor, c->dv - j);
-        lse[r] = max[r] + v_log(v_set((double)sum[r]))[0];
     }
+    for (int64_t r = 0; r < rows; r += LANES)
+        v_store_upto(lse + r, v_load_upto(max + r, rows - r) + v_log(v_load_upto(sum + r, rows - r)), rows - r);
     return TG_OK;
 }
 

@@ -1,6 +1,6 @@
 /* Sums of the rows of x that belong to one segment (the neighbours of a graph's node, the words of a sentence), and the gather that
- * is its gradient. Each segment is summed by one thread in the order of its rows, so the bits depend neither on the number of
- * threads nor on luck, which atomic additions would. The file includes itself, once per element type.
+ * is its gradient. Rows are added in their order and threads share the columns, so the bits depend neither on the number of threads
+ * nor on luck, which atomic additions would. The file includes itself, once per element type.
  */
 #ifndef TG_SUFFIX
 #include <tensorgrad_kernel.h>
@@ -9,8 +9,8 @@
 TG_MODULE
 
 typedef struct {
-    int64_t cols;
-    const int64_t *ids, *starts, *order; /* order: NULL where the ids rise */
+    int64_t rows, cols, segments;
+    const int64_t *ids;
     const void *x;
     void *y;
 } segment_call;
@@ -22,92 +22,61 @@ typedef struct {
 #include "segment.c"
 #undef TG_SUFFIX
 
-/* starts[s] becomes the number of rows in the segments before s; a status. starts: (segments + 1), ids: (rows) */
-static int count_rows(int64_t rows, int64_t segments, const int64_t *ids, int64_t *starts, int *rising) {
-    memset(starts, 0, (size_t)(segments + 1) * sizeof *starts);
-    *rising = 1;
-    for (int64_t i = 0; i < rows; i++) {
+static int refused(int dtype, int64_t rows, int64_t cols, int64_t segments, const int64_t *ids) {
+    if (dtype != TG_F32 && dtype != TG_F64) return TG_BAD_ARGUMENT;
+    if (rows < 0 || cols < 0 || segments < 0) return TG_BAD_SIZE;
+    for (int64_t i = 0; i < rows; i++)
         if (ids[i] < 0 || ids[i] >= segments) return TG_BAD_INDEX;
-        if (i && ids[i] < ids[i - 1]) *rising = 0;
-        starts[ids[i] + 1]++;
-    }
-    for (int64_t s = 0; s < segments; s++) starts[s + 1] += starts[s];
     return TG_OK;
 }
 
 /* y[s] = the sum of x[i] over all i with ids[i] = s. x: (rows, cols), ids: (rows), y: (segments, cols) */
 TG_EXPORT int segment_sum_forward(int dtype, int64_t rows, int64_t cols, int64_t segments, const void *x,
                                   const int64_t *ids, void *y) {
-    if (dtype != TG_F32 && dtype != TG_F64) return TG_BAD_ARGUMENT;
-    if (rows < 0 || cols < 0 || segments < 0 || segments > INT64_MAX / 32) return TG_BAD_SIZE;
-    int64_t *starts = tg->alloc((segments + 1) * 8);
-    if (!starts) return TG_NO_MEMORY;
-    int64_t *order = NULL, *next = NULL;
-    int rising, status = count_rows(rows, segments, ids, starts, &rising);
-    if (status == TG_OK && !rising) { /* a counting sort, which keeps the rows of a segment in their order */
-        order = tg->alloc(rows * 8);
-        next = tg->alloc(segments * 8);
-        status = order && next ? TG_OK : TG_NO_MEMORY;
-        if (status == TG_OK) {
-            memcpy(next, starts, (size_t)segments * 8);
-            for (int64_t i = 0; i < rows; i++) order[next[ids[i]]++] = i;
-        }
-    }
-    if (status == TG_OK) {
-        segment_call c = {cols, ids, starts, order, x, y};
-        const int64_t work = (rows / (segments + 1) + 1) * (cols + 1); /* of an average segment */
-        tg->parallel_for(segments, 32768 / work + 1, dtype == TG_F32 ? sum_segments_f32 : sum_segments_f64, &c);
-    }
-    if (next) tg->free(next);
-    if (order) tg->free(order);
-    tg->free(starts);
-    return status;
+    const int status = refused(dtype, rows, cols, segments, ids);
+    if (status != TG_OK) return status;
+    segment_call c = {rows, cols, segments, ids, x, y};
+    const int64_t line = dtype == TG_F32 ? 16 : 8; /* columns that share a cache line; small inputs are one range */
+    const int64_t lines = (cols + line - 1) / line, grain = 32768 / ((rows + segments) * line + 1) + 1;
+    tg->parallel_for(lines, grain, dtype == TG_F32 ? sum_lines_f32 : sum_lines_f64, &c);
+    return TG_OK;
 }
 
 /* y[i] = x[ids[i]]. x: (segments, cols), ids: (rows), y: (rows, cols) */
 TG_EXPORT int gather_forward(int dtype, int64_t rows, int64_t cols, int64_t segments, const void *x, const int64_t *ids,
                              void *y) {
-    if (dtype != TG_F32 && dtype != TG_F64) return TG_BAD_ARGUMENT;
-    if (rows < 0 || cols < 0 || segments < 0) return TG_BAD_SIZE;
-    for (int64_t i = 0; i < rows; i++)
-        if (ids[i] < 0 || ids[i] >= segments) return TG_BAD_INDEX;
-    segment_call c = {cols, ids, NULL, NULL, x, y};
+    const int status = refused(dtype, rows, cols, segments, ids);
+    if (status != TG_OK) return status;
+    segment_call c = {rows, cols, segments, ids, x, y};
     tg->parallel_for(rows, 32768 / (cols + 1) + 1, dtype == TG_F32 ? gather_rows_f32 : gather_rows_f64, &c);
     return TG_OK;
 }
 
-/* counts[s] = how many ids are s, or 1 where there are none. ids: (rows), counts: (segments) */
-TG_EXPORT int segment_counts(int64_t rows, int64_t segments, const int64_t *ids, double *counts) {
-    for (int64_t s = 0; s < segments; s++) counts[s] = 0;
-    for (int64_t i = 0; i < rows; i++) {
-        if (ids[i] < 0 || ids[i] >= segments) return TG_BAD_INDEX;
-        counts[ids[i]]++;
-    }
-    for (int64_t s = 0; s < segments; s++)
-        if (counts[s] < 1) counts[s] = 1;
+/* scales[s] = 1 / the number of ids that are s, or 1 where there are none. ids: (rows), scales: (segments) */
+TG_EXPORT int mean_scales(int dtype, int64_t rows, int64_t segments, const int64_t *ids, void *scales) {
+    const int status = refused(dtype, rows, 1, segments, ids);
+    if (status != TG_OK) return status;
+    segment_call c = {rows, 1, segments, ids, NULL, scales};
+    if (dtype == TG_F32)
+        invert_counts_f32(&c);
+    else
+        invert_counts_f64(&c);
     return TG_OK;
 }
 
 #else
 
-static void FN(sum_segments)(void *context, int64_t begin, int64_t end) {
+/* Columns of the cache lines from begin to end. */
+static void FN(sum_lines)(void *context, int64_t begin, int64_t end) {
     const segment_call *c = context;
-    for (int64_t s = begin; s < end; s++) {
-        real *y = (real *)c->y + s * c->cols;
-        for (int64_t j = 0; j < c->cols; j += 4 * LANES) { /* four sums at a time stay in registers */
-            vec sum[4] = {{0}};
-            for (int64_t i = c->starts[s]; i < c->starts[s + 1]; i++) {
-                const real *x = (const real *)c->x + (c->order ? c->order[i] : i) * c->cols + j;
-                for (int64_t part = 0; part < 4; part++) {
-                    const int64_t count = c->cols - j - part * LANES;
-                    if (count > 0) sum[part] += v_load_upto(x + part * LANES, count);
-                }
-            }
-            for (int64_t part = 0; part < 4; part++) {
-                const int64_t count = c->cols - j - part * LANES;
-                if (count > 0) v_store_upto(y + j + part * LANES, sum[part], count);
-            }
-        }
+    const int64_t line = 64 / (int64_t)sizeof(real), from = begin * line;
+    const int64_t cols = (end * line < c->cols ? end * line : c->cols) - from;
+    for (int64_t s = 0; s < c->segments; s++) memset((real *)c->y + s * c->cols + from, 0, (size_t)cols * sizeof(real));
+    for (int64_t i = 0; i < c->rows; i++) {
+        const real *x = (const real *)c->x + i * c->cols + from;
+        real *y = (real *)c->y + c->ids[i] * c->cols + from;
+        for (int64_t j = 0; j < cols; j += LANES)
+            v_store_upto(y + j, v_load_upto(y + j, cols - j) + v_load_upto(x + j, cols - j), cols - j);
     }
 }
 
@@ -115,5 +84,13 @@ static void FN(gather_rows)(void *context, int64_t begin, int64_t end) {
     const segment_call *c = context;
     for (int64_t i = begin; i < end; i++)
         memcpy((real *)c->y + i * c->cols, (const real *)c->x + c->ids[i] * c->cols, (size_t)c->cols * sizeof(real));
+}
+
+/* Counts stay below 2^24 exact in float32; beyond, a mean has no more digits either. */
+static void FN(invert_counts)(const segment_call *c) {
+    real *scales = c->y;
+    memset(scales, 0, (size_t)c->segments * sizeof(real));
+    for (int64_t i = 0; i < c->rows; i++) scales[c->ids[i]] += 1;
+    for (int64_t s = 0; s < c->segments; s++) scales[s] = scales[s] > 0 ? 1 / scales[s] : 1;
 }
 #endif

@@ -104,9 +104,9 @@ def segment_mean(x: Tensor, ids: Tensor, count: int) -> Tensor:
 
     x: (n, ...), float; ids: (n), int64 in [0, count). Returns (count, ...)."""
     sums = segment_sum(x, ids, count)
-    counts = tensorgrad.empty(count, dtype="float64")
-    kernels.segment_counts(ids.size, count, ids, counts)
-    return sums / counts.astype(sums.dtype).reshape(-1, *[1] * (sums.ndim - 1))
+    scales = tensorgrad.empty((count, *[1] * (x.ndim - 1)), dtype=sums.dtype)
+    kernels.mean_scales(CODES[sums.dtype], ids.size, count, ids, scales)
+    return sums * scales
 
 
 def main() -> None:
