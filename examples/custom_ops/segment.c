@@ -86,11 +86,15 @@ static void FN(gather_rows)(void *context, int64_t begin, int64_t end) {
         memcpy((real *)c->y + i * c->cols, (const real *)c->x + c->ids[i] * c->cols, (size_t)c->cols * sizeof(real));
 }
 
-/* Counts stay below 2^24 exact in float32; beyond, a mean has no more digits either. */
+/* Counts as integers, where the results will be. */
 static void FN(invert_counts)(const segment_call *c) {
+    integer *counts = c->y;
     real *scales = c->y;
-    memset(scales, 0, (size_t)c->segments * sizeof(real));
-    for (int64_t i = 0; i < c->rows; i++) scales[c->ids[i]] += 1;
-    for (int64_t s = 0; s < c->segments; s++) scales[s] = scales[s] > 0 ? 1 / scales[s] : 1;
+    memset(counts, 0, (size_t)c->segments * sizeof(real));
+    for (int64_t i = 0; i < c->rows; i++) counts[c->ids[i]]++;
+    for (int64_t s = 0; s < c->segments; s++) {
+        const integer count = counts[s];
+        scales[s] = count > 0 ? 1 / (real)count : 1;
+    }
 }
 #endif
