@@ -5,6 +5,6 @@ cd "$(dirname "$0")/.."
 
 ruff check .
 ruff format --check .
-find csrc -name build -prune -o -name '*.[ch]' -print0 | xargs -0 clang-format --dry-run -Werror
+find csrc examples -name build -prune -o -name '*.[ch]' -print0 | xargs -0 clang-format --dry-run -Werror
 mypy
 lint-imports

@@ -29,6 +29,7 @@ PYTHON_BLOCK = re.compile(
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Examples write their files elsewhere, and the ops that they declare are forgotten."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(ROOT / "examples" / "custom_ops"))
     before = dict(registry)
     yield
     registry.clear()

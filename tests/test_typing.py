@@ -92,7 +92,14 @@ def test_every_function(tmp_path: Path) -> None:
     path.write_text(text, encoding="utf-8")
     run = subprocess.run(
         [
-            *(sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--follow-imports=silent"),
+            *(
+                sys.executable,
+                "-m",
+                "mypy",
+                "--strict",
+                "--no-error-summary",
+                "--follow-imports=silent",
+            ),
             *("--cache-dir", str(tmp_path / "cache"), str(path)),
         ],
         capture_output=True,

@@ -38,6 +38,7 @@ typedef double vec_unaligned_f64 __attribute__((vector_size(TG_VECTOR_BYTES), ma
 #define v_select TG_CAT(v_select_, TG_SUFFIX)
 #define v_any TG_CAT(v_any_, TG_SUFFIX)
 #define v_abs TG_CAT(v_abs_, TG_SUFFIX)
+#define v_sign TG_CAT(v_sign_, TG_SUFFIX)
 #define v_copysign TG_CAT(v_copysign_, TG_SUFFIX)
 #define v_sqrt TG_CAT(v_sqrt_, TG_SUFFIX)
 #define v_floor TG_CAT(v_floor_, TG_SUFFIX)

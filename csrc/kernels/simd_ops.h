@@ -90,6 +90,8 @@ TG_INLINE vec v_copysign(vec magnitude, vec sign) {
     return (vec)(((ivec)magnitude & ~top) | ((ivec)sign & top));
 }
 TG_INLINE vec v_abs(vec x) { return (vec)((ivec)x & ~(ivec)v_set(-0.0)); }
+/* -1, 0, 1; NaN for NaN */
+TG_INLINE vec v_sign(vec x) { return v_select(x > v_set(0), v_set(1), v_select(x < v_set(0), v_set(-1), x)); }
 
 /* NaN in either gives NaN. x86's own max and min return the second operand where either is NaN. */
 #if defined(__x86_64__)

@@ -1,11 +1,7 @@
 /* unary.h: y = f(x) and its gradient, element by element; included once per element type. */
 
-/* The functions that only the op table uses. */
-#define v_sign FN(v_sign)
+/* The function that only the op table uses. */
 #define v_power_grad FN(v_power_grad)
-
-/* -1, 0, 1; NaN for NaN */
-TG_INLINE vec v_sign(vec x) { return v_select(x > v_set(0), v_set(1), v_select(x < v_set(0), v_set(-1), x)); }
 
 /* gy p x^(p-1); zero where p is zero, whatever x is */
 TG_INLINE vec v_power_grad(vec gy, vec x, vec p) {
@@ -50,5 +46,4 @@ static const tg_unary_kernels FN(unary_kernels) = {{TG_UNARY_OPS(TG_UNARY_FORWAR
 #undef TG_DEFINE_UNARY
 #undef TG_SAVED_X
 #undef TG_SAVED_Y
-#undef v_sign
 #undef v_power_grad

@@ -188,6 +188,10 @@ def empty_like(x: Tensor, /, dtype: Any = None, *, device: Any = None) -> Tensor
     >>> tensorgrad.empty_like(tensorgrad.zeros(3)).shape
     (3,)
     """
+    if x.__class__ is Tensor and dtype is None and device is None:
+        t = empty_raw(x._shape, x._size, x._code)
+        if t._ptr:
+            return t
     return empty(x.shape, x.dtype if dtype is None else dtype, device=device)
 
 

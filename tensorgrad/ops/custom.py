@@ -6,6 +6,9 @@ vectors, compiled into kernels of the same form as the library's own, and are de
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from math import prod
+from operator import itemgetter
 from types import FunctionType
 from typing import Any
 
@@ -14,6 +17,7 @@ import numpy as np
 from tensorgrad._native import BINARY, NULL, UNARY, broadcast_layout, fail, ffi, lib
 from tensorgrad._tensor import Tensor, empty_raw, wrap_array
 from tensorgrad.autograd._declare import Case, op
+from tensorgrad.autograd._modes import mode
 from tensorgrad.autograd._recorded import recorded
 from tensorgrad.dtypes import DTYPES, F32, F64, promote
 from tensorgrad.errors import ArgumentError
@@ -244,19 +248,28 @@ def _together(where: str, tensors: Sequence[Any]) -> list[Tensor]:
     return [t if t._code == code else t.astype(DTYPES[code]) for t in tensors]
 
 
+_new_pointers = partial(ffi.new, ffi.typeof("void *[]"))
+_new_numbers = partial(ffi.new, ffi.typeof(f"double[{MOST_PARAMETERS}]"))
+_NO_NUMBERS = _new_numbers()
+
+
 def _map(kernel: int, name: str, tensors: Sequence[Tensor], numbers: Sequence[float]) -> Tensor:
     """One kernel over tensors that broadcast, off the tape."""
-    tensors = _together(name, tensors)
-    shape, layout = broadcast_layout(name, *[(t._shape, t._strides) for t in tensors])
-    if all(t._shape == shape and t._strides is None for t in tensors):
-        layout = NULL
-    size = 1
-    for n in shape:
-        size *= n
-    y = empty_raw(shape, size, tensors[0]._code)
-    pointers = ffi.new("void *[]", [t._ptr for t in tensors])
-    values = ffi.new(f"double[{MOST_PARAMETERS}]", list(numbers))
-    status = lib.tg_map(kernel, y._code, size, pointers, y._ptr, layout, values)
+    first = tensors[0]
+    shape, code, size, layout = first._shape, first._code, first._size, NULL
+    for t in tensors:
+        if t._shape != shape or t._code != code or t._strides is not None or code > F64:
+            tensors = _together(name, tensors)
+            code = tensors[0]._code
+            shape, layout = broadcast_layout(name, *[(t._shape, t._strides) for t in tensors])
+            if all(t._shape == shape and t._strides is None for t in tensors):
+                layout = NULL
+            size = prod(shape)
+            break
+    y = empty_raw(shape, size, code)
+    pointers = _new_pointers([t._ptr for t in tensors])
+    values = _new_numbers([*numbers]) if numbers else _NO_NUMBERS
+    status = lib.tg_map(kernel, code, size, pointers, y._ptr, layout, values)
     if status:
         fail(status, name, y._storage)
     return y
@@ -350,13 +363,15 @@ class _Function:
 
     def _slope(self, i: int, gradient: Expression, read: list[str]) -> Callable[..., Any]:
         kernel = self.gradient_kernels[i] if self.gradient_kernels else None
-        function = _Function(
-            f"{self.name}_by_{self.inputs[i]}", gradient, read, self.params, self.by_arrays, kernel
-        ).recorded()
+        name = f"{self.name}_by_{self.inputs[i]}"
+        function = _Function(name, gradient, read, self.params, self.by_arrays, kernel).recorded()
+        at = {self.upstream: 0, self.result: 1, **{x: 2 + k for k, x in enumerate(self.inputs)}}
+        chosen_by = itemgetter(*(at[n] for n in read), 0)  # one more, so that it gives a tuple
 
         def apply(gy: Tensor, y: Any, tensors: Sequence[Any], numbers: Sequence[float]) -> Tensor:
-            values = {self.upstream: gy, self.result: y, **dict(zip(self.inputs, tensors))}
-            chosen = [values[n] for n in read]
+            chosen = chosen_by((gy, y, *tensors))[:-1]
+            if kernel is not None and not mode.enabled and {*map(type, chosen)} == {Tensor}:
+                return _map(kernel, name, chosen, numbers)
             return function(*chosen, **dict(zip(self.params, numbers)))
 
         return apply
@@ -367,7 +382,8 @@ class _Function:
 
         def by(i: int) -> Callable[..., Any]:
             def gradient(gy: Tensor, y: Any, *rest: Any, **numbers: Any) -> Any:
-                return self.slope(i)(gy, y, rest[:count], list(numbers.values()))
+                slope = self.slopes[i] or self.slope(i)
+                return slope(gy, y, rest[:count], [*numbers.values()])
 
             return gradient
 
@@ -484,7 +500,10 @@ class _Declared:
             read = names_in(gradient)
             letters = {first: "a", second: "b", "y": "y"}
             saves.append(" ".join(letters[n] for n in read if n in letters))
-        by = [(lambda gy, y, a, b, i=i: made.slope(i)(gy, y, (a, b), ())) for i in range(2)]
+        by = [
+            (lambda gy, y, a, b, i=i: (made.slopes[i] or made.slope(i))(gy, y, (a, b), ()))
+            for i in range(2)
+        ]
         function = _with_signature(self.name, self.inputs, {}, lambda *_: None)
         function.__doc__ = doc
         return binary(

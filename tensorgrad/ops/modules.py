@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tensorgrad._config import get_include
-from tensorgrad._native import NULL, address_of, lib
+from tensorgrad._native import NULL, address_of, clock, lib
 from tensorgrad._tensor import Tensor, copy_raw
+from tensorgrad.autograd import _tape
 from tensorgrad.dtypes import DTYPES, code_of
 from tensorgrad.errors import (
     ABIError,
@@ -78,6 +79,8 @@ class Kernel:
         self._function = function
         self._null = null
         self._converters = [_converter(p, self) for p in self.parameters]
+        # a type of its own, since Python looks for __call__ there
+        self.__class__ = type("Kernel", (Kernel,), {"__call__": _quick_call(self)})
 
     def __repr__(self) -> str:
         return f"<kernel {self.signature}>"
@@ -93,15 +96,82 @@ class Kernel:
             convert(argument, keep)
             for convert, argument in zip(self._converters, arguments, strict=True)
         ]
-        result = self._function(*values)
-        if self.returns == "void":
-            return None
+        return self._result(self._function(*values))
+
+    def _result(self, result: Any) -> Any:
         if self.returns != "int":
             return result
         if result:
             kind, why = _STATUS.get(result, (KernelError, "a status that tensorgrad does not know"))
             raise kind(f"{self.name}: the kernel returned {result}: {why}")
         return None
+
+
+# Arguments that fit as they are, contiguous tensors of the right dtype and Python's own numbers, go
+# straight to the function: written out for each kernel, this costs a third of converting each. The
+# last lines are `_writable` for a contiguous tensor that is no view and not on the tape.
+_QUICK = """
+def quick(self, {optional}*more):
+    try:
+        fits = {fits}
+        {pointers}
+    except AttributeError:
+        fits = False
+    if not fits:
+        return convert_and_call(self, *[a for a in ({given}*more,) if a is not absent])
+    {written}
+    {call}
+"""
+_WRITTEN = """if {0}._node is None and tape.writer_of is None and not hasattr({0}, "_base"):
+        storage = {0}._storage
+        storage.written = clock()
+        storage.writer = name
+    else:
+        {0}._writable(name)
+    """
+_NUMBERS = {"integer": frozenset((int, bool)), "real": frozenset((int, float))}
+
+
+def _quick_call(kernel: Kernel) -> Callable[..., Any]:
+    names = [f"a{i}" for i in range(len(kernel.parameters))]
+    fits, pointers, written, values = ["not more"], ["pass"], [], []
+    for name, p in zip(names, kernel.parameters):
+        if not p.pointer:
+            kind = "real" if p.base in ("float", "double") else "integer"
+            fits.append(f"{name}.__class__ in {kind}")
+            values.append(name)
+            continue
+        fits.append(f"{name}._strides is None")
+        if p.code >= 0:
+            fits.append(f"{name}._code == {p.code}")
+        if not p.const:
+            written.append(_WRITTEN.format(name))
+        pointers.append(f"p_{name} = {name}._ptr")
+        values.append(f"p_{name}")
+    call = f"function({', '.join(values)})"
+    text = _QUICK.format(
+        optional="".join(f"{name}=absent, " for name in names),
+        given="".join(f"{name}, " for name in names),
+        fits=" and ".join(fits),
+        pointers="; ".join(pointers),
+        written="".join(written),
+        call=f"status = {call}\n    if status:\n        result(self, status)"
+        if kernel.returns == "int"
+        else f"return {call}",
+    )
+    scope: dict[str, Any] = {
+        "absent": object(),
+        "clock": clock,
+        "convert_and_call": Kernel.__call__,
+        "function": kernel._function,
+        "name": kernel.name,
+        "result": Kernel._result,
+        "tape": _tape,
+        **_NUMBERS,
+    }
+    exec(compile(text, f"<kernel {kernel.name}>", "exec"), scope)
+    quick: Callable[..., Any] = scope["quick"]
+    return quick
 
 
 def parse_signature(signature: str) -> tuple[str, str, tuple[Parameter, ...]]:

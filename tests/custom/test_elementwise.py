@@ -220,3 +220,12 @@ def test_under_vmap(name: str) -> None:
     inputs[0].requires_grad_()
     (expected,) = tg.autograd.grad(op(*inputs).sum(), [inputs[0]])
     np.testing.assert_allclose(slopes.numpy(), expected.numpy(), rtol=1e-6)
+
+
+def test_signs_in_expressions_of_several_inputs() -> None:
+    # the derivative of abs is sign, which the kernels of several inputs need as well
+    distance = ops.elementwise("distance_test", "abs(a - b) * p", params={"p": 2.0})
+    a = tg.tensor([1.0, -3.0], requires_grad=True)
+    distance(a, tg.zeros(2)).sum().backward()
+    assert a.grad is not None
+    assert a.grad.tolist() == [2.0, -2.0]

@@ -269,3 +269,13 @@ def test_pointers_that_are_none() -> None:
         ops.from_pointer(0, "int f(int n)")
     with pytest.raises(DTypeError, match="expected a cffi function pointer"):
         ops.from_pointer("f", "int f(int n)")
+
+
+def test_a_write_into_a_view_is_noticed_too(kernels: modules.Module) -> None:
+    w, x = tg.ones(4, requires_grad=True), tg.zeros(8)
+    loss = (w * x[:4]).sum()
+    kernels.scaled_exp(4, 1.0, tg.ones(4), x[4:])
+    with pytest.raises(InplaceError, match="modified in place by scaled_exp"):
+        loss.backward()
+    with pytest.raises(InplaceError, match="a leaf that requires grad"):
+        kernels.scaled_exp(4, 1.0, tg.ones(4), w)
