@@ -65,21 +65,23 @@ bool = bool_
 e, inf, nan, newaxis, pi = 2.718281828459045, float("inf"), float("nan"), None, 3.141592653589793
 
 
-def __getattr__(name: str) -> Any:
-    if name in _LAZY_MODULES:
-        return import_module(f"tensorgrad.{name}")
-    if name in _LAZY_NAMES or name in _LAZY_OPS:
-        found = getattr(import_module(_LAZY_NAMES.get(name, "tensorgrad.ops")), name)
-        globals()[name] = found
-        return found
-    raise AttributeError(f"module 'tensorgrad' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker sees the imports above and below
+
+    def __getattr__(name: str) -> Any:
+        if name in _LAZY_MODULES:
+            return import_module(f"tensorgrad.{name}")
+        if name in _LAZY_NAMES or name in _LAZY_OPS:
+            found = getattr(import_module(_LAZY_NAMES.get(name, "tensorgrad.ops")), name)
+            globals()[name] = found
+            return found
+        raise AttributeError(f"module 'tensorgrad' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_LAZY_MODULES, *_LAZY_NAMES, *_LAZY_OPS})
 
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what `from tensorgrad.ops import *` and __getattr__ give, for type checkers
     from tensorgrad import fft, func, linalg, viz
     from tensorgrad._array_api import (
         __array_namespace_info__,
@@ -89,6 +91,35 @@ if TYPE_CHECKING:
         isdtype,
         result_type,
     )
+    from tensorgrad.ops.arithmetic import *
+    from tensorgrad.ops.broadcasting import *
+    from tensorgrad.ops.comparisons import *
+    from tensorgrad.ops.contractions import *
+    from tensorgrad.ops.creation import *
+    from tensorgrad.ops.cumulative import *
+    from tensorgrad.ops.diagonals import *
+    from tensorgrad.ops.gathering import *
+    from tensorgrad.ops.indexing import *
+    from tensorgrad.ops.into import matmul
+    from tensorgrad.ops.joining import *
+    from tensorgrad.ops.losses import *
+    from tensorgrad.ops.matrix import linear, linear_activated
+    from tensorgrad.ops.moments import *
+    from tensorgrad.ops.nan_statistics import *
+    from tensorgrad.ops.normalization import *
+    from tensorgrad.ops.padding import *
+    from tensorgrad.ops.pointwise import *
+    from tensorgrad.ops.products import *
+    from tensorgrad.ops.rearranging import *
+    from tensorgrad.ops.reductions import *
+    from tensorgrad.ops.scattering import *
+    from tensorgrad.ops.sets import *
+    from tensorgrad.ops.shaping import *
+    from tensorgrad.ops.softmaxes import *
+    from tensorgrad.ops.sorting import *
+    from tensorgrad.ops.statistics import *
+    from tensorgrad.ops.windows import *
+    from tensorgrad.ops.writing import *
 
 __all__ = [
     *errors.__all__,

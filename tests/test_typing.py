@@ -22,10 +22,28 @@ from typing import Any
 import numpy as np
 import tensorgrad as tg
 from tensorgrad import Tensor
+from typing_extensions import assert_type
 
 x: Tensor = tg.ones((2, 3), requires_grad=True)
 """
 # an annotated way through what has no op
+TYPES = "".join(
+    f"assert_type({expression}, Tensor)\n"
+    for expression in (
+        *("tg.exp(x)", "tg.add(x, x)", "tg.sum(x)", "tg.zeros(2)", "tg.concat([x, x])", "x * x"),
+        *(
+            "1 / x",
+            "x[0]",
+            "x.T",
+            "tg.matmul(x, x)",
+            "tg.sort(x)",
+            "tg.roll(x, 1)",
+            "x.reshape(-1)",
+        ),
+        *("tg.einsum('ij->i', x)", "tg.linalg.inv(x)", "tg.fft.irfft(x)", "tg.where(x > 0, x, x)"),
+        *("tg.softmax(x)", "tg.cumsum(x)", "tg.pad(x, 1)", "tg.gather(x, 0, x)", "x.exp()", "-x"),
+    )
+)
 PROGRAM = """
 def loss(model: tg.nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
     return tg.nn.functional.cross_entropy(model(inputs), labels)
@@ -88,7 +106,7 @@ def test_every_function(tmp_path: Path) -> None:
         f"tg.{name}\n" for name in tg.__all__ if not name.startswith("_") and hasattr(tg, name)
     ]
     path = tmp_path / "every_function.py"
-    text = HEADER + "anything: Any = None\n" + "".join(calls + methods + names) + PROGRAM
+    text = HEADER + "anything: Any = None\n" + "".join(calls + methods + names) + TYPES + PROGRAM
     path.write_text(text, encoding="utf-8")
     run = subprocess.run(
         [
@@ -111,5 +129,6 @@ def test_every_function(tmp_path: Path) -> None:
 
 def test_the_program_runs() -> None:
     names: dict[str, Any] = {}
-    exec(compile(HEADER + PROGRAM, "typed", "exec"), names)
+    header = HEADER.replace("from typing_extensions import assert_type\n", "")
+    exec(compile(header + PROGRAM, "typed", "exec"), names)
     assert np.isfinite(names["train"]())

@@ -34,14 +34,16 @@ _LATER = {  # loaded when first asked for
 }
 
 
-def __getattr__(name: str) -> Any:
-    module = _LATER.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = import_module(f"{__name__}.{module or name}")
-    value = getattr(found, name) if module else found
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # a type checker sees the imports above and below
+
+    def __getattr__(name: str) -> Any:
+        module = _LATER.get(name)
+        if module is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = import_module(f"{__name__}.{module or name}")
+        value = getattr(found, name) if module else found
+        globals()[name] = value
+        return value
 
 
 __all__ = [

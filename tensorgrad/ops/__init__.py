@@ -103,12 +103,14 @@ def _give_methods() -> None:
             setattr(Tensor, name, declared.function)
 
 
-def __getattr__(name: str) -> Any:
-    if name in _lazy.NAMES:
-        found = getattr(import_module(_lazy.NAMES[name]), name)
-        globals()[name] = found
-        return found
-    raise AttributeError(f"module 'tensorgrad.ops' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker sees the imports above and below
+
+    def __getattr__(name: str) -> Any:
+        if name in _lazy.NAMES:
+            found = getattr(import_module(_lazy.NAMES[name]), name)
+            globals()[name] = found
+            return found
+        raise AttributeError(f"module 'tensorgrad.ops' has no attribute {name!r}")
 
 
 class _LazyMethod:
