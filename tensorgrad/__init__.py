@@ -100,10 +100,11 @@ if TYPE_CHECKING:  # what `from tensorgrad.ops import *` and __getattr__ give, f
     from tensorgrad.ops.diagonals import *
     from tensorgrad.ops.gathering import *
     from tensorgrad.ops.indexing import *
-    from tensorgrad.ops.into import matmul
+    from tensorgrad.ops.into import matmul as matmul
     from tensorgrad.ops.joining import *
     from tensorgrad.ops.losses import *
-    from tensorgrad.ops.matrix import linear, linear_activated
+    from tensorgrad.ops.matrix import linear as linear
+    from tensorgrad.ops.matrix import linear_activated as linear_activated
     from tensorgrad.ops.moments import *
     from tensorgrad.ops.nan_statistics import *
     from tensorgrad.ops.normalization import *

@@ -88,7 +88,8 @@ def call(op: Op) -> str | None:
     if found is None or getattr(found, "op", op) is not op:
         return None
     case = op.cases[0]
-    inputs = ["[x, x]" if isinstance(value, list) else "x" for value in case.inputs]
+    listed = op.name in ("concat", "stack")
+    inputs = ["[x, x]" if listed or isinstance(v, list) else "x" for v in case.inputs]
     params = [f"{name}={written(value)}" for name, value in case.params.items()]
     return f"tg.{op.name}({', '.join([*inputs, *params])})\n"
 

@@ -26,12 +26,12 @@ kernels = ops.load(Path(__file__).with_suffix(".c"))
 CODES = {np.dtype(np.float32): 0, np.dtype(np.float64): 1}  # enum tg_dtype
 
 
-def in_ops(q: Any, k: Any, v: Any, causal: bool = False) -> Tensor:
+def in_ops(q: Tensor, k: Tensor, v: Tensor, causal: bool = False) -> Tensor:
     """The same of built-ins, for comparison."""
     return tensorgrad.softmax(_scores(q, k, causal), -1) @ v
 
 
-def _scores(q: Any, k: Any, causal: bool) -> Tensor:
+def _scores(q: Tensor, k: Tensor, causal: bool) -> Tensor:
     scores = (q @ k.mT) * (1 / sqrt(q.shape[-1]))
     if causal:
         hidden = np.triu(np.ones((q.shape[-2], k.shape[-2]), bool), 1)

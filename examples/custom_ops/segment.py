@@ -42,8 +42,12 @@ def _segment_sum_reference(x: Any, ids: Any, count: int) -> Any:
     return y
 
 
+def _sum_by_x(gy: Tensor, y: Any, x: Any, ids: Tensor, count: int) -> Tensor:
+    return gather_rows(gy, ids)
+
+
 @op(
-    gradient=(lambda gy, y, x, ids, count: gather_rows(gy, ids), None),
+    gradient=(_sum_by_x, None),
     saves=("ids",),
     reference=_segment_sum_reference,
     cases=(

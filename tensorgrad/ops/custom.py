@@ -370,8 +370,11 @@ class _Function:
 
         def apply(gy: Tensor, y: Any, tensors: Sequence[Any], numbers: Sequence[float]) -> Tensor:
             chosen = chosen_by((gy, y, *tensors))[:-1]
-            if kernel is not None and not mode.enabled and {*map(type, chosen)} == {Tensor}:
-                return _map(kernel, name, chosen, numbers)
+            if kernel is not None and not mode.enabled:
+                try:
+                    return _map(kernel, name, chosen, numbers)
+                except AttributeError:
+                    pass  # one of them only stands for a Tensor
             return function(*chosen, **dict(zip(self.params, numbers)))
 
         return apply
