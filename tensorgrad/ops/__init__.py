@@ -11,6 +11,7 @@ from tensorgrad.ops import (
     elementwise,
     indexing,
     inplace,
+    logic,
     losses,
     matrix,
     moments,
@@ -18,6 +19,8 @@ from tensorgrad.ops import (
     reductions,
     shaping,
     softmaxes,
+    special,
+    trigonometric,
 )
 from tensorgrad.ops._elementwise import binary, unary
 from tensorgrad.ops.arithmetic import *
@@ -26,6 +29,7 @@ from tensorgrad.ops.creation import *
 from tensorgrad.ops.elementwise import *
 from tensorgrad.ops.indexing import *
 from tensorgrad.ops.into import matmul
+from tensorgrad.ops.logic import *
 from tensorgrad.ops.losses import *
 from tensorgrad.ops.matrix import linear, linear_activated
 from tensorgrad.ops.moments import *
@@ -33,6 +37,8 @@ from tensorgrad.ops.normalization import *
 from tensorgrad.ops.reductions import *
 from tensorgrad.ops.shaping import *
 from tensorgrad.ops.softmaxes import *
+from tensorgrad.ops.special import *
+from tensorgrad.ops.trigonometric import *
 
 for _declared in registry.values():
     for _method in _declared.methods:
@@ -44,6 +50,7 @@ __all__ += comparisons.__all__
 __all__ += creation.__all__
 __all__ += elementwise.__all__
 __all__ += indexing.__all__
+__all__ += logic.__all__
 __all__ += losses.__all__
 __all__ += matrix.__all__
 __all__ += moments.__all__
@@ -51,3 +58,5 @@ __all__ += normalization.__all__
 __all__ += reductions.__all__
 __all__ += shaping.__all__
 __all__ += softmaxes.__all__
+__all__ += special.__all__
+__all__ += trigonometric.__all__
