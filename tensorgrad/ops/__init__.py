@@ -17,6 +17,7 @@ from tensorgrad.ops import (
     creation,
     indexing,
     inplace,
+    logic,
     losses,
     matrix,
     moments,
@@ -33,6 +34,7 @@ from tensorgrad.ops.comparisons import *
 from tensorgrad.ops.creation import *
 from tensorgrad.ops.indexing import *
 from tensorgrad.ops.into import matmul
+from tensorgrad.ops.logic import *
 from tensorgrad.ops.losses import *
 from tensorgrad.ops.matrix import linear, linear_activated
 from tensorgrad.ops.moments import *
@@ -49,7 +51,9 @@ if TYPE_CHECKING:
     from tensorgrad.ops.nan_statistics import *
     from tensorgrad.ops.sets import *
     from tensorgrad.ops.sorting import *
+    from tensorgrad.ops.special import *
     from tensorgrad.ops.statistics import *
+    from tensorgrad.ops.trigonometric import *
 
 TOOLS = ("tensorgrad.ops.custom", "tensorgrad.ops.modules")  # no names of tensorgrad's own
 LAZY_MODULES: tuple[str, ...] = (
@@ -57,6 +61,8 @@ LAZY_MODULES: tuple[str, ...] = (
     "tensorgrad.ops.nan_statistics",
     "tensorgrad.ops.sets",
     "tensorgrad.ops.sorting",
+    "tensorgrad.ops.special",
+    "tensorgrad.ops.trigonometric",
     "tensorgrad.ops.statistics",
     *TOOLS,
 )
@@ -112,6 +118,7 @@ __all__ += comparisons.__all__
 __all__ += creation.__all__
 __all__ += pointwise.__all__
 __all__ += indexing.__all__
+__all__ += logic.__all__
 __all__ += losses.__all__
 __all__ += matrix.__all__
 __all__ += moments.__all__

@@ -300,7 +300,7 @@ def _with_number(t: Tensor, number: float) -> tuple[Tensor, Tensor]:
 
 def binary(
     *,
-    gradient: tuple[Callable[..., Any], Callable[..., Any]],
+    gradient: tuple[Callable[..., Any], Callable[..., Any]] | None,
     saves: tuple[str, str] = ("", ""),
     reference: Callable[..., Any],
     kernel: str = "",
@@ -312,7 +312,7 @@ def binary(
     the op's name, or `kernel`.
 
     gradient  (gy, y, a, b) -> ga and (gy, y, a, b) -> gb, in ops, each called only where wanted; y
-              is None unless saved. The engine sums over broadcast axes.
+              is None unless saved. None: the op ends the tape. The engine sums over broadcast axes.
     saves     Which of a, b, y each of the two gradients reads, e.g. ("b", "a b"); what is not saved
     arrives as None. integers  "numpy" gives integer tensors to the reference, "float" converts
     them."""
@@ -321,7 +321,8 @@ def binary(
         name = function.__name__
         kernel_id = BINARY[kernel or name]
         lib_binary = lib.tg_binary
-        by_a, by_b = gradient
+        by_a, by_b = gradient or (None, None)
+        recorded = gradient is not None
         saves_nothing = saves == ("", "")
         a_for_a, b_for_a, y_for_a = (letter in saves[0] for letter in "aby")
         a_for_b, b_for_b, y_for_b = (letter in saves[1] for letter in "aby")
@@ -361,7 +362,7 @@ def binary(
                 fail(status, name, storage)
             node_a = a._node
             node_b = b._node
-            if (node_a is not None or node_b is not None) and mode.enabled:
+            if (node_a is not None or node_b is not None) and mode.enabled and recorded:
                 y._node = record = _new_node(Node)
                 record.seq = clock()
                 record.rule = rule
@@ -416,8 +417,8 @@ def binary(
                 check_unmodified(storage, node)
                 y = gy.contiguous()._restored(storage, node)
             edge_a, edge_b = node.edges
-            ga = None if edge_a is None else by_a(gy, y, a, b)
-            gb = None if edge_b is None else by_b(gy, y, a, b)
+            ga = None if edge_a is None or by_a is None else by_a(gy, y, a, b)
+            gb = None if edge_b is None or by_b is None else by_b(gy, y, a, b)
             if shapes is not None:
                 if ga is not None:
                     ga = un_broadcast(ga, shapes[0])
@@ -435,7 +436,7 @@ def binary(
                 cases,
                 family="binary",
                 kernel="C",
-                differentiable=True,
+                differentiable=recorded,
                 methods=methods_of(name, method),
                 tags=("integers",) if integers == "numpy" else (),
             )

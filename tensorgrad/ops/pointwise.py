@@ -508,6 +508,8 @@ def erf(x: Tensor, /) -> Tensor:
     ...
 
 
+negative = neg  # the Array API's name
+
 __all__ = [
     "abs",
     "ceil",
@@ -525,6 +527,7 @@ __all__ = [
     "log2",
     "log10",
     "neg",
+    "negative",
     "power",
     "reciprocal",
     "relu",

@@ -1,0 +1,96 @@
+/* special.h: scalar functions that the C library lacks, in double precision. Formulas: NIST DLMF, sections 5.4 to 5.15 (gamma and
+ * its derivatives), 25.11 (Hurwitz zeta); 7.17 (inverse error function). */
+#ifndef TG_SPECIAL_H
+#define TG_SPECIAL_H
+
+#define TG_PI 3.14159265358979323846
+
+/* log |gamma(x)| without the global sign of lgamma, which threads would share */
+static inline double tg_lgamma(double x) {
+    int sign;
+    return lgamma_r(x, &sign);
+}
+
+/* x less the nearest integer: pi times it keeps sin and tan accurate at large x */
+static inline double tg_turn(double x) { return x - nearbyint(x); }
+
+/* Reflected below zero, carried to x >= 10 by the recurrence, then the asymptotic series. */
+static inline double tg_digamma(double x) {
+    static const double c[] = {1.0 / 12, -1.0 / 120, 1.0 / 252, -1.0 / 240, 1.0 / 132, -691.0 / 32760, 1.0 / 12};
+    if (isnan(x) || x == INFINITY) return x;
+    if (x == 0) return copysign(INFINITY, -x);
+    double sum = 0;
+    if (x < 0) {
+        if (x == floor(x)) return NAN;
+        sum = -TG_PI / tan(TG_PI * tg_turn(x));
+        x = 1 - x;
+    }
+    double shift = 0;
+    for (; x < 10; x += 1) shift += 1 / x;
+    const double inverse = 1 / (x * x);
+    double series = 0;
+    for (int i = 6; i >= 0; i--) series = (series + c[i]) * inverse;
+    return sum + (log(x) - 0.5 / x - series - shift);
+}
+
+/* zeta(s, x), the sum of (x + k)^-s over k >= 0, by Euler and Maclaurin from x >= 12 + s / 2. s > 1 */
+static inline double tg_zeta(double s, double x) {
+    static const double c[] = {1.0 / 12,           -1.0 / 720,           1.0 / 30240,          -1.0 / 1209600,
+                               1.0 / 47900160,     -691.0 / 1307674368e3, 1.0 / 74724249600.0, -3617.0 / 10670622842880000.0};
+    double sum = 0;
+    for (; x < 12 + s / 2; x += 1) sum += pow(x, -s);
+    const double power = pow(x, -s);
+    double tail = power * (x / (s - 1) + 0.5), factor = s * power / x;
+    for (int i = 0; i < 8; i++) {
+        tail += c[i] * factor;
+        factor *= (s + 2 * i + 1) * (s + 2 * i + 2) / (x * x);
+    }
+    return sum + tail;
+}
+
+/* The n-th derivative of digamma. Orders 1 and 2 are reflected below zero; higher ones use the recurrence, down to x = -1000. */
+static inline double tg_polygamma(double x, double n) {
+    if (n == 0) return tg_digamma(x);
+    if (isnan(x) || n < 0 || n != floor(n)) return NAN;
+    if (x == INFINITY) return 0;
+    const int even = fmod(n, 2) == 0;
+    if (x <= 0 && x == floor(x)) return x == 0 ? (even ? copysign(INFINITY, -x) : INFINITY) : even ? NAN : INFINITY;
+    if (x < 0 && n <= 2) {
+        const double angle = TG_PI * tg_turn(x), ratio = TG_PI / sin(angle);
+        if (n == 1) return ratio * ratio - tg_polygamma(1 - x, 1);
+        return tg_polygamma(1 - x, 2) - 2 * ratio * ratio * ratio * cos(angle);
+    }
+    if (x < -1000) return NAN;
+    return (even ? -1 : 1) * tgamma(n + 1) * tg_zeta(n + 1, x);
+}
+
+/* Winitzki's closed form, then Halley's method twice; above 1/2 against erfc, where 1 - |x| is exact. */
+static inline double tg_erfinv(double x) {
+    const double a = fabs(x), rest = 1 - a;
+    if (!(a < 1)) return a == 1 ? copysign(INFINITY, x) : NAN;
+    if (a < 1e-8) return x * 0.88622692545275801365;
+    const double l = log1p(-a * a), h = 2 / (TG_PI * 0.147) + l / 2;
+    double y = sqrt(sqrt(h * h - l / 0.147) - h);
+    for (int i = 0; i < 2; i++) {
+        const double error = a > 0.5 ? rest - erfc(y) : erf(y) - a;
+        const double step = error * 0.88622692545275801365 * exp(y * y);
+        y -= step / (1 + y * step);
+    }
+    return copysign(y, x);
+}
+
+/* a - b floor(a / b), exact; the sign of b */
+static inline double tg_remainder(double a, double b) {
+    const double r = fmod(a, b);
+    if (r == 0) return copysign(0.0, b);
+    return (r < 0) != (b < 0) ? r + b : r;
+}
+
+/* the largest integer <= a / b, of the exact quotient */
+static inline double tg_floor_divide(double a, double b) {
+    const double r = fmod(a, b);
+    if (b == 0 || isnan(r)) return b == 0 ? a / b : r;
+    const double q = (a - r) / b - ((r != 0 && (r < 0) != (b < 0)) ? 1 : 0);
+    return q == 0 ? copysign(0.0, a / b) : nearbyint(q);
+}
+#endif
