@@ -14,23 +14,37 @@ static inline double tg_lgamma(double x) {
 /* x less the nearest integer: pi times it keeps sin and tan accurate at large x */
 static inline double tg_turn(double x) { return x - nearbyint(x); }
 
-/* Reflected below zero, carried to x >= 10 by the recurrence, then the asymptotic series. */
+/* pi / tan(pi x), from the distance to the nearest zero or pole, which is exact */
+static inline double tg_pi_cot(double x) {
+    const double r = tg_turn(x), a = fabs(r);
+    return a > 0.25 ? copysign(TG_PI * tan(TG_PI * (0.5 - a)), r) : TG_PI / tan(TG_PI * r);
+}
+
+/* On [1, 2] the distance from the root times a polynomial (Chebyshev interpolation), so that the relative error stays small at the
+ * root. The recurrence leads there from below 1 and up to 10, the asymptotic series from 10 on, reflection below zero. */
 static inline double tg_digamma(double x) {
-    static const double c[] = {1.0 / 12, -1.0 / 120, 1.0 / 252, -1.0 / 240, 1.0 / 132, -691.0 / 32760, 1.0 / 12};
+    static const double series[] = {1.0 / 12, -1.0 / 120, 1.0 / 252, -1.0 / 240, 1.0 / 132, -691.0 / 32760, 1.0 / 12};
+    static const double slope[] = {
+        0.951055876031833,      -0.4236274212814605,    0.2405424842407742,    -0.14840492305390884,   0.09498872445494122,
+        -0.061922133273064534,  0.04076083381242074,    -0.02697579675613825,  0.0179072524394512,     -0.011908218001568644,
+        0.007926944646403797,   -0.005279964873257405,  0.003519006401502276,  -0.002345267632540769,  0.0015566317474486838,
+        -0.0010376374098418604, 0.0007233266279287554,  -0.0004821990530566789, 0.0002272331660987376, -0.00015148586836773365,
+        0.00025968482126430747, -0.00017312261802727394};
     if (isnan(x) || x == INFINITY) return x;
     if (x == 0) return copysign(INFINITY, -x);
-    double sum = 0;
-    if (x < 0) {
-        if (x == floor(x)) return NAN;
-        sum = -TG_PI / tan(TG_PI * tg_turn(x));
-        x = 1 - x;
+    if (x < -0.25) return x == floor(x) ? NAN : tg_digamma(1 - x) - tg_pi_cot(x);
+    if (x >= 10) {
+        const double inverse = 1 / (x * x);
+        double sum = 0;
+        for (int i = 6; i >= 0; i--) sum = (sum + series[i]) * inverse;
+        return log(x) - (0.5 / x + sum);
     }
     double shift = 0;
-    for (; x < 10; x += 1) shift += 1 / x;
-    const double inverse = 1 / (x * x);
-    double series = 0;
-    for (int i = 6; i >= 0; i--) series = (series + c[i]) * inverse;
-    return sum + (log(x) - 0.5 / x - series - shift);
+    for (; x < 1; x += 1) shift -= 1 / x;
+    for (; x > 2; shift += 1 / x) x -= 1;
+    double p = 0;
+    for (int i = 21; i >= 0; i--) p = p * (x - 1.5) + slope[i];
+    return shift + ((x - 0x1.762d86356be3fp+0) - 9.549995429965697e-17) * p;
 }
 
 /* zeta(s, x), the sum of (x + k)^-s over k >= 0, by Euler and Maclaurin from x >= 12 + s / 2. s > 1 */
@@ -40,7 +54,7 @@ static inline double tg_zeta(double s, double x) {
     double sum = 0;
     for (; x < 12 + s / 2; x += 1) sum += pow(x, -s);
     const double power = pow(x, -s);
-    double tail = power * (x / (s - 1) + 0.5), factor = s * power / x;
+    double tail = pow(x, 1 - s) / (s - 1) + 0.5 * power, factor = s * power / x;
     for (int i = 0; i < 8; i++) {
         tail += c[i] * factor;
         factor *= (s + 2 * i + 1) * (s + 2 * i + 2) / (x * x);
@@ -52,9 +66,9 @@ static inline double tg_zeta(double s, double x) {
 static inline double tg_polygamma(double x, double n) {
     if (n == 0) return tg_digamma(x);
     if (isnan(x) || n < 0 || n != floor(n)) return NAN;
-    if (x == INFINITY) return 0;
     const int even = fmod(n, 2) == 0;
-    if (x <= 0 && x == floor(x)) return x == 0 ? (even ? copysign(INFINITY, -x) : INFINITY) : even ? NAN : INFINITY;
+    if (x == INFINITY) return even ? -0.0 : 0.0;
+    if (x <= 0 && x == floor(x)) return even ? -INFINITY : INFINITY;
     if (x < 0 && n <= 2) {
         const double angle = TG_PI * tg_turn(x), ratio = TG_PI / sin(angle);
         if (n == 1) return ratio * ratio - tg_polygamma(1 - x, 1);

@@ -224,13 +224,14 @@ def composite(
     """Declares a function that is written in other ops and needs no gradient of its own: it gets
     the same checks, method, documentation and benchmark row.
 
-    batching   "loop" for a function that looks at values, or at memory, itself: inside `func.vmap` it
-               is called for each element of the batch. One made of ops alone needs nothing.
+    batching   For a function that looks at values, or at memory, itself: how `func.vmap` computes a
+               whole batch, as for `op`, or "loop" for element by element. One made of ops alone
+               needs nothing.
     """
 
     def declare(function: Callable[P, T]) -> Callable[P, T]:
         name = function.__name__
-        if batching == "loop":
+        if batching is not None:
             function = _handing_over(function)
         register(
             Op(
@@ -243,6 +244,7 @@ def composite(
                 differentiable=differentiable,
                 methods=methods_of(name, method),
                 tags=tags,
+                batching=batching,
             )
         )
         return function

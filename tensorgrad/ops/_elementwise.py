@@ -30,8 +30,8 @@ from tensorgrad.autograd._modes import mode
 from tensorgrad.autograd._recorded import parameters_of, un_broadcast
 from tensorgrad.autograd._tape import Node, check_unmodified, watch, watchers
 from tensorgrad.autograd._traced import Traced, traced
-from tensorgrad.dtypes import DTYPES, F32, F64, ITEMSIZES, promote
-from tensorgrad.errors import DTypeError, ShapeError, TensorgradError
+from tensorgrad.dtypes import COMPLEX64, COMPLEX128, DTYPES, F32, F64, ITEMSIZES, promote
+from tensorgrad.errors import ArgumentError, DTypeError, ShapeError, TensorgradError
 
 F = TypeVar("F", bound=Callable[..., Any])
 _new = Tensor.__new__
@@ -41,11 +41,29 @@ _alloc = lib.tg_alloc
 
 
 def floating(x: Any, where: str) -> Tensor:
-    """x as a contiguous float Tensor, on the tape if it was: integers become float32."""
+    """x as a contiguous float Tensor, on the tape if it was: integers become float32. Raises DTypeError
+    for complex numbers."""
     t = as_tensor(x, where)
+    if t._code >= COMPLEX64:
+        raise DTypeError(f"{where}: expected real numbers, got {t.dtype}")
     if t._code > F64:
         t = t.astype(DTYPES[F32])
     return t if t._strides is None else t.contiguous()
+
+
+def by_numpy(name: str, reference: Callable[..., Any], *operands: Any) -> Tensor:
+    """What the reference makes of arrays whose dtype has no kernel: integers, booleans, complex
+    numbers. Raises DTypeError where NumPy has no such function, ShapeError, ArgumentError."""
+    try:
+        with np.errstate(all="ignore"):
+            y = np.asarray(reference(*operands), order="C")
+    except TypeError:
+        dtypes = " and ".join(str(a.dtype) for a in operands if isinstance(a, np.ndarray))
+        raise DTypeError(f"{name}: not defined for {dtypes}") from None
+    except ValueError as error:
+        kind = ShapeError if "broadcast" in str(error) else ArgumentError
+        raise kind(f"{name}: {error}") from None
+    return wrap_array(y.astype(np.float32) if y.dtype == np.float16 else y)
 
 
 # ---- unary ---------------------------------------------------------------------------------------
@@ -56,6 +74,7 @@ def unary(
     saves: str | None = "x",
     second: Callable[..., Any] | None = None,
     integers: str = "float",
+    complex: bool | None = None,
     reference: Callable[..., Any],
     cases: Sequence[Case] = (),
     method: bool | str | Sequence[str] = True,
@@ -68,7 +87,8 @@ def unary(
     is zero everywhere. second    The derivative of f' by what is saved, as a function of it (and
     the parameters), in ops: it makes the gradient differentiable. None where it is zero.
     integers  What happens to integer tensors: "float" converts them, "numpy" gives them to the
-    reference."""
+    reference. complex   Whether the reference takes complex tensors; None: if it is a NumPy function
+    that does."""
 
     def declare(function: F) -> F:
         name = function.__name__
@@ -77,6 +97,13 @@ def unary(
         apply_gradient = _unary_gradient(name, kernel, second)
         saves_output = saves == "y"
         lib_unary = lib.tg_unary
+        takes_complex = complex
+        if complex is None:
+            takes_complex = any("D" in kinds for kinds in getattr(reference, "types", ()))
+
+        def elsewhere(code: int) -> bool:
+            """Whether the reference computes tensors of this dtype."""
+            return bool(takes_complex) if code >= COMPLEX64 else code > F64 and integers == "numpy"
 
         def compute(x: Tensor, p0: float, p1: float) -> Tensor:
             y = _new(Tensor)
@@ -144,6 +171,8 @@ def unary(
                         f"{name}: expected numbers for {', '.join(names)}, got {values}"
                     ) from None
                 try:
+                    if getattr(x, "_code", F32) > F64 and elsewhere(x._code):
+                        return by_numpy(name, reference, x._array(), *values)
                     return compute(floating(x, name), p0, p1)
                 except AttributeError:
                     if isinstance(x, Traced):
@@ -160,8 +189,8 @@ def unary(
                     if isinstance(x, Traced):
                         return x.apply(call, (x,), {})
                     x = as_tensor(x, name)
-                if x._code > F64 and integers == "numpy":
-                    return wrap_array(np.asarray(reference(x._array()), order="C"))
+                if elsewhere(x._code):
+                    return by_numpy(name, reference, x._array())
                 return compute(floating(x, name), 0.0, 0.0)
 
         call = wraps(function)(call)
@@ -259,8 +288,8 @@ def scalar(value: float, code: int) -> Tensor:
 def operands(a: Any, b: Any, where: str) -> tuple[Tensor, Tensor]:
     """Both as Tensors of one dtype, by the promotion rule; a Python number takes the other's
     dtype."""
-    a_is_number = isinstance(a, (int, float))
-    b_is_number = isinstance(b, (int, float))
+    a_is_number = isinstance(a, (int, float, complex))
+    b_is_number = isinstance(b, (int, float, complex))
     if b_is_number and not a_is_number:
         a = as_tensor(a, where)
         return _with_number(a, b)
@@ -275,7 +304,11 @@ def operands(a: Any, b: Any, where: str) -> tuple[Tensor, Tensor]:
     return a, b
 
 
-def _with_number(t: Tensor, number: float) -> tuple[Tensor, Tensor]:
+def _with_number(t: Tensor, number: complex) -> tuple[Tensor, Tensor]:
+    if t._code >= COMPLEX64 or isinstance(number, complex):
+        code = COMPLEX128 if t._code in (F64, COMPLEX128) else COMPLEX64
+        t = t if t._code == code else t.astype(DTYPES[code])
+        return t, as_tensor(DTYPES[code].type(number), "number")
     if t._code <= F64:
         try:
             return t, scalar(float(number), t._code)
@@ -394,12 +427,9 @@ def binary(
                 return t.apply(call, (a, b), {})
             a, b = operands(a, b, name)
             if a._code > F64:
-                if integers == "float":
+                if integers == "float" and a._code < COMPLEX64:
                     return call(a.astype(DTYPES[F32]), b.astype(DTYPES[F32]))
-                try:
-                    return wrap_array(np.asarray(reference(a._array(), b._array()), order="C"))
-                except ValueError as error:
-                    raise ShapeError(f"{name}: {error}") from None
+                return by_numpy(name, reference, a._array(), b._array())
             if a._code != b._code:
                 raise TensorgradError(
                     f"{name}: operands of {a.dtype} and {b.dtype} were not unified"
@@ -446,4 +476,4 @@ def binary(
     return declare
 
 
-__all__ = ["Storage", "binary", "floating", "operands", "scalar", "unary"]
+__all__ = ["Storage", "binary", "by_numpy", "floating", "operands", "scalar", "unary"]

@@ -86,23 +86,23 @@ def div(a: Tensor | float, b: Tensor | float, /) -> Tensor:
     ...
 
 
-def _share(gy: Tensor, wins: Tensor, ties: Tensor) -> Tensor:
-    """The part of gy that goes to the winner; a tie is halved."""
-    return gy * (wins.astype(gy.dtype) + ties.astype(gy.dtype) * 0.5)
+def _share(gy: Tensor, loses: Tensor, at_most_ties: Tensor) -> Tensor:
+    """The part of gy that goes to the winner; a tie is halved, and beside a NaN both win."""
+    return gy * (1.0 - (loses.astype(gy.dtype) + at_most_ties.astype(gy.dtype)) * 0.5)
 
 
 @binary(
     gradient=(
-        lambda gy, y, a, b: _share(gy, a > b, a == b),
-        lambda gy, y, a, b: _share(gy, b > a, a == b),
+        lambda gy, y, a, b: _share(gy, a < b, a <= b),
+        lambda gy, y, a, b: _share(gy, b < a, b <= a),
     ),
     saves=("a b", "a b"),
     reference=np.maximum,
     cases=cases(),
 )
 def maximum(a: Tensor | float, b: Tensor | float, /) -> Tensor:
-    """The larger of a and b; NaN if either is. A tie's gradient is halved. a, b: shapes that
-    broadcast. Returns that shape.
+    """The larger of a and b; NaN if either is. A tie's gradient is halved; a NaN's goes to both, as in
+    PyTorch. a, b: shapes that broadcast. Returns that shape.
 
     >>> import tensorgrad
     >>> tensorgrad.maximum(tensorgrad.tensor([1.0, 3.0]), 2.0)
@@ -113,16 +113,16 @@ def maximum(a: Tensor | float, b: Tensor | float, /) -> Tensor:
 
 @binary(
     gradient=(
-        lambda gy, y, a, b: _share(gy, a < b, a == b),
-        lambda gy, y, a, b: _share(gy, b < a, a == b),
+        lambda gy, y, a, b: _share(gy, a > b, a >= b),
+        lambda gy, y, a, b: _share(gy, b > a, b >= a),
     ),
     saves=("a b", "a b"),
     reference=np.minimum,
     cases=cases(),
 )
 def minimum(a: Tensor | float, b: Tensor | float, /) -> Tensor:
-    """The smaller of a and b; NaN if either is. A tie's gradient is halved. a, b: shapes that
-    broadcast. Returns that shape.
+    """The smaller of a and b; NaN if either is. A tie's gradient is halved; a NaN's goes to both, as in
+    PyTorch. a, b: shapes that broadcast. Returns that shape.
 
     >>> import tensorgrad
     >>> tensorgrad.minimum(tensorgrad.tensor([1.0, 3.0]), 2.0)

@@ -17,7 +17,7 @@ from tensorgrad.autograd._modes import mode
 from tensorgrad.autograd._tape import Leaf, Node, record
 from tensorgrad.dtypes import F64
 from tensorgrad.errors import DTypeError, ShapeError
-from tensorgrad.ops import arithmetic, comparisons, logic
+from tensorgrad.ops import arithmetic, comparisons, logic, matrix
 from tensorgrad.ops.regions import region_blank, region_embed, region_of, region_read
 from tensorgrad.ops.shaping import broadcast_to
 
@@ -146,6 +146,7 @@ def _computed(function: Callable[[Any, Any], Tensor], name: str) -> Callable[[Te
 
 
 for _function, _operators in (
+    (matrix.matmul, "__imatmul__"),
     (arithmetic.floor_divide, "__ifloordiv__"),
     (arithmetic.remainder, "__imod__"),
     (arithmetic.pow, "__ipow__"),

@@ -9,16 +9,16 @@ import numpy as np
 
 from tensorgrad._tensor import Tensor, as_tensor, wrap_array
 from tensorgrad.autograd import Case, composite, op
-from tensorgrad.dtypes import BOOL, F64
-from tensorgrad.errors import DTypeError, ShapeError
-from tensorgrad.ops._elementwise import binary, operands
+from tensorgrad.dtypes import BOOL, COMPLEX64, F64
+from tensorgrad.errors import DTypeError
+from tensorgrad.ops._elementwise import binary, by_numpy, operands
 from tensorgrad.ops.comparisons import pair_cases
 from tensorgrad.ops.pointwise import cases, sign
 
 
 def _test(name: str, text: str, ufunc: np.ufunc) -> Any:
     def test(x: Tensor, /) -> Tensor:
-        return wrap_array(np.asarray(ufunc(as_tensor(x, name)._array()), order="C"))
+        return by_numpy(name, ufunc, x._array())
 
     shown = ufunc(np.array([-1.0, np.inf, np.nan]))
     test.__name__ = test.__qualname__ = name
@@ -30,7 +30,13 @@ def _test(name: str, text: str, ufunc: np.ufunc) -> Any:
     tensor({np.array2string(shown, separator=", ")})
     """
     values = np.array([-1.0, 0.0, -0.0, np.inf, -np.inf, np.nan])
-    return composite(reference=ufunc, cases=(*cases(), Case(values)), differentiable=False)(test)
+    return op(
+        gradient=None,
+        reference=ufunc,
+        cases=(*cases(), Case(values)),
+        kernel="NumPy",
+        batching="elementwise",
+    )(test)
 
 
 isfinite = _test("isfinite", "Whether x is neither infinite nor NaN.", np.isfinite)
@@ -47,12 +53,7 @@ def _pairwise(
         x, y = operands(a, b, name)
         if not accepts(x._code):
             raise DTypeError(f"{name}: expected {expected}, got {x.dtype}")
-        try:
-            return wrap_array(np.asarray(ufunc(x._array(), y._array()), order="C"))
-        except ValueError:
-            raise ShapeError(
-                f"{name}: expected shapes that broadcast, got {x._shape} and {y._shape}"
-            ) from None
+        return by_numpy(name, ufunc, x._array(), y._array())
 
     shown = ufunc(np.array(example[0]), np.array(example[1]))
     combine.__name__ = combine.__qualname__ = name
@@ -64,7 +65,13 @@ def _pairwise(
     >>> tensorgrad.{name}(tensorgrad.tensor({example[0]}), tensorgrad.tensor({example[1]}))
     tensor({np.array2string(shown, separator=", ")})
     """
-    return composite(reference=ufunc, cases=case, method=method, differentiable=False)(combine)
+    return composite(
+        reference=ufunc,
+        cases=case,
+        method=method,
+        differentiable=False,
+        batching="elementwise",
+    )(combine)
 
 
 _flags = ([True, False], [True, True])
@@ -78,7 +85,7 @@ def _logical(name: str, text: str, ufunc: np.ufunc) -> Any:
 
 def _shift(name: str, text: str, ufunc: np.ufunc, method: str) -> Any:
     return _pairwise(
-        name, text, ufunc, ([1, 8], [1, 2]), _ints, lambda code: code > BOOL, "integers", (method,)
+        name, text, ufunc, ([1, 8], [1, 2]), _ints, lambda code: BOOL < code < COMPLEX64, "integers", (method,)
     )
 
 
@@ -103,8 +110,12 @@ nextafter = _pairwise(
 )
 
 
-@composite(
-    reference=np.logical_not, cases=(Case(np.array([True, False])), *cases()), differentiable=False
+@op(
+    gradient=None,
+    reference=np.logical_not,
+    cases=(Case(np.array([True, False])), *cases()),
+    kernel="NumPy",
+    batching="elementwise",
 )
 def logical_not(x: Tensor, /) -> Tensor:
     """Whether x is false (0). x: (...). Returns (...), bool. No gradient.
@@ -113,7 +124,7 @@ def logical_not(x: Tensor, /) -> Tensor:
     >>> tensorgrad.logical_not(tensorgrad.tensor([True, False]))
     tensor([False,  True])
     """
-    return wrap_array(np.asarray(np.logical_not(as_tensor(x, "logical_not")._array()), order="C"))
+    return by_numpy("logical_not", np.logical_not, x._array())
 
 
 def _turned(gy: Tensor, a: Tensor, b: Tensor) -> Tensor:

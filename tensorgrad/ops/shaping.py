@@ -14,8 +14,8 @@ from tensorgrad.autograd import Case, Node, composite, op
 from tensorgrad.autograd._modes import mode
 from tensorgrad.autograd._tape import record
 from tensorgrad.autograd._traced import traced
-from tensorgrad.dtypes import ITEMSIZES, code_of
-from tensorgrad.errors import DTypeError, ShapeError
+from tensorgrad.dtypes import ITEMSIZES, check_device, code_of
+from tensorgrad.errors import ArgumentError, DTypeError, ShapeError
 from tensorgrad.shapes import (
     Shape,
     as_shape,
@@ -31,7 +31,7 @@ from tensorgrad.shapes import (
 
 
 @op(
-    gradient=lambda gy, y, x, shape: reshape(gy, x.shape),
+    gradient=lambda gy, y, x, shape, copy: reshape(gy, x.shape),
     reference=np.reshape,
     cases=(
         Case((3, 4), shape=(2, 6)),
@@ -42,9 +42,10 @@ from tensorgrad.shapes import (
     method=False,
     view=True,
 )
-def reshape(x: Tensor, shape: Any) -> Tensor:
+def reshape(x: Tensor, /, shape: Any, *, copy: bool | None = None) -> Tensor:
     """The same elements in another shape: a view where strides allow, else a copy. shape: integers,
-    one of them may be -1. Raises ShapeError if the sizes differ.
+    one of them may be -1. copy: True for a copy in any case, False for none. Raises ShapeError if the
+    sizes differ, ArgumentError if there must be a copy that is not wanted.
 
     >>> import tensorgrad
     >>> tensorgrad.reshape(tensorgrad.arange(6), (2, -1))
@@ -54,15 +55,24 @@ def reshape(x: Tensor, shape: Any) -> Tensor:
     target = infer_reshape(
         x._shape, x._size, tuple(shape) if isinstance(shape, list) else shape, "reshape"
     )
+    if copy:
+        return view(copy_raw(x), target, None, 0)
     if x._strides is None:
         return view(x, target, None, 0)
     strides = view_strides(x._shape, x._strides, target)
-    return view(copy_raw(x), target, None, 0) if strides is None else view(x, target, strides, 0)
+    if strides is not None:
+        return view(x, target, strides, 0)
+    if copy is not None:
+        raise ArgumentError(
+            f"reshape: shape {target} is no view of {x._shape} with strides {x._strides}; allow the "
+            "copy (copy=None)"
+        )
+    return view(copy_raw(x), target, None, 0)
 
 
-def _reshape_method(self: Tensor, *shape: Any) -> Tensor:
+def _reshape_method(self: Tensor, *shape: Any, copy: bool | None = None) -> Tensor:
     """`t.reshape(2, 3)` or `t.reshape((2, 3))`: see `tensorgrad.reshape`."""
-    return reshape(self, shape[0] if len(shape) == 1 else shape)
+    return reshape(self, shape[0] if len(shape) == 1 else shape, copy=copy)
 
 
 Tensor.reshape = Tensor.view = _reshape_method
@@ -332,19 +342,23 @@ def contiguous(x: Tensor) -> Tensor:
 
 
 @op(
-    gradient=lambda gy, y, x, dtype: astype(gy, x.dtype),
+    gradient=lambda gy, y, x, dtype, copy, device: astype(gy, x.dtype),
     reference=lambda x, dtype: x.astype(dtype),
     cases=(Case((3, 4), dtype=np.float64), Case((), dtype=np.float64)),
 )
-def astype(x: Tensor, dtype: Any) -> Tensor:
-    """x converted to another dtype: a copy. The gradient flows between float32 and float64, and
-    ends at an integer dtype.
+def astype(x: Tensor, dtype: Any, *, copy: bool = True, device: Any = None) -> Tensor:
+    """x converted to another dtype: a copy, but x itself with copy=False if it has the dtype. The
+    gradient flows between float32 and float64, and ends at an integer dtype. device: "cpu" or None.
+    Raises DTypeError, ArgumentError.
 
     >>> import tensorgrad
     >>> tensorgrad.astype(tensorgrad.tensor([1.7]), "int64")
     tensor([1])
     """
     code = code_of(dtype, "astype")
+    check_device(device, "astype")
+    if x._code == code and not copy:
+        return x
     y = empty_raw(x._shape, x._size, code)
     with np.errstate(
         invalid="ignore", over="ignore"

@@ -15,11 +15,16 @@ from tensorgrad.ops.comparisons import clip, pair_cases, where
 from tensorgrad.ops.pointwise import abs, cases, exp, expm1, log, sigmoid, sin, square
 
 
+def _is_pole(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.asarray((x <= 0) & (x == np.floor(x)))
+
+
 def _polygamma(x: np.ndarray[Any, Any], n: float = 1) -> np.ndarray[Any, Any]:
     """The series of DLMF 5.15.1, its far terms by Euler and Maclaurin."""
     s, z = n + 1, x.astype(np.float64) + 40
-    total = sum((z - k) ** -s for k in range(1, 41)) + z ** (1 - s) / n + 0.5 * z**-s
+    total = sum((x.astype(np.float64) + k) ** -s for k in range(40)) + z ** (1 - s) / n + 0.5 * z**-s
     total += s * z ** (-s - 1) / 12 - s * (s + 1) * (s + 2) * z ** (-s - 3) / 720
+    total = np.where(_is_pole(x), np.inf, total)
     return ((-1) ** (n + 1) * math.factorial(int(n)) * total).astype(x.dtype)
 
 
@@ -27,7 +32,9 @@ def _digamma(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """The asymptotic series (DLMF 5.11.2) at x + 40, and the recurrence back."""
     z = x.astype(np.float64) + 40
     far = np.log(z) - 0.5 / z - z**-2 / 12 + z**-4 / 120 - z**-6 / 252
-    return (far - sum(1 / (z - k) for k in range(1, 41))).astype(x.dtype)
+    near = far - sum(1 / (x.astype(np.float64) + k) for k in range(40))
+    pole = np.where(x == 0, np.copysign(np.inf, -x), np.nan)
+    return np.where(_is_pole(x), pole, np.where(x == np.inf, x, near)).astype(x.dtype)
 
 
 def _erfinv(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -36,11 +43,14 @@ def _erfinv(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     for _ in range(12):
         error = np.vectorize(math.erf, otypes=[np.float64])(y) - x
         y = y - error * np.exp(y * y) * (math.sqrt(math.pi) / 2)
-    return y.astype(x.dtype)
+    y = np.where(np.abs(x) < 1, y, np.where(np.abs(x) == 1, np.copysign(np.inf, x), np.nan))
+    return np.copysign(y, x).astype(x.dtype)
 
 
 def _lgamma(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return np.vectorize(math.lgamma, otypes=[x.dtype])(x)
+    safe = np.where(_is_pole(x), 1.0, x)
+    value = np.vectorize(math.lgamma, otypes=[np.float64])(safe)
+    return np.where(_is_pole(x), np.inf, value).astype(x.dtype)
 
 
 def _erfc(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -105,7 +115,7 @@ def lgamma(x: Tensor, /) -> Tensor:
     cases=cases(low=0.5, high=4.0),
 )
 def digamma(x: Tensor, /) -> Tensor:
-    """The derivative of lgamma; NaN at -1, -2 ... x: (...), float. Returns (...), the
+    """The derivative of lgamma; infinite at 0, NaN at -1, -2 ... x: (...), float. Returns (...), the
     same dtype.
 
     >>> import tensorgrad
@@ -122,8 +132,8 @@ def digamma(x: Tensor, /) -> Tensor:
     cases=(Case((3, 4), low=0.5, high=4.0), Case((5,), low=0.5, high=4.0, n=2)),
 )
 def polygamma(x: Tensor, n: float = 1) -> Tensor:
-    """The n-th derivative of digamma (n = 1: trigamma), n a whole number. x: (...), float; for n > 2
-    not below -1000, where it is NaN. Returns (...), the same dtype.
+    """The n-th derivative of digamma (n = 1: trigamma), n a whole number; infinite at 0, -1, -2 ...
+    x: (...), float; for n > 2 not below -1000, where it is NaN. Returns (...), the same dtype.
 
     >>> import tensorgrad
     >>> tensorgrad.polygamma(tensorgrad.tensor([1.0]))
@@ -135,7 +145,7 @@ def polygamma(x: Tensor, n: float = 1) -> Tensor:
 @unary(
     saves="x",
     second=lambda x: -exp(x) * square(1.0 / expm1(x)),
-    reference=lambda x: np.log(-np.expm1(-x)),
+    reference=lambda x: np.where(x < 0.5, np.log(-np.expm1(-x)), np.log1p(-np.exp(-x))),
     cases=cases(low=0.3, high=3.0),
 )
 def log1mexp(x: Tensor, /) -> Tensor:
