@@ -211,7 +211,7 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def results(name: str, case: Case, dtype: str) -> list[np.ndarray]:
-    """The result of an op and its gradients, on the table in use."""
+    """The results of an op, one or several, and its gradients, on the table in use."""
     op = registry[name]
     inputs = [
         None
@@ -219,11 +219,13 @@ def results(name: str, case: Case, dtype: str) -> list[np.ndarray]:
         else tg.tensor(array).requires_grad_(op.differentiable and array.dtype.kind == "f")
         for array in sample_inputs(case, dtype)
     ]
-    y = op.function(*inputs, **case.params)
-    found = [y.detach().numpy()]
+    result = op.function(*inputs, **case.params)
+    ys = list(result) if isinstance(result, tuple) else [result]
+    found = [y.detach().numpy() for y in ys]
     leaves = [x for x in inputs if x is not None and x.requires_grad]
-    if y.requires_grad:
-        gradients = tg.autograd.grad(y, leaves, np.ones(y.shape, y.dtype), allow_unused=True)
+    if ys := [y for y in ys if y.requires_grad]:
+        upstream = [np.ones(y.shape, y.dtype) for y in ys]
+        gradients = tg.autograd.grad(ys, leaves, upstream, allow_unused=True)
         found += [g.detach().numpy() for g in gradients if g is not None]
     return found
 

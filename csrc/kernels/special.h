@@ -25,10 +25,11 @@ static inline double tg_pi_cot(double x) {
 static inline double tg_digamma(double x) {
     static const double series[] = {1.0 / 12, -1.0 / 120, 1.0 / 252, -1.0 / 240, 1.0 / 132, -691.0 / 32760, 1.0 / 12};
     static const double slope[] = {
-        0.951055876031833,      -0.4236274212814605,    0.2405424842407742,    -0.14840492305390884,   0.09498872445494122,
-        -0.061922133273064534,  0.04076083381242074,    -0.02697579675613825,  0.0179072524394512,     -0.011908218001568644,
-        0.007926944646403797,   -0.005279964873257405,  0.003519006401502276,  -0.002345267632540769,  0.0015566317474486838,
-        -0.0010376374098418604, 0.0007233266279287554,  -0.0004821990530566789, 0.0002272331660987376, -0.00015148586836773365,
+        0.951055876031833,      -0.4236274212814605,    0.2405424842407742,    -0.14840492305390884,
+        0.09498872445494122,    -0.061922133273064534,  0.04076083381242074,   -0.02697579675613825,
+        0.0179072524394512,     -0.011908218001568644,  0.007926944646403797,  -0.005279964873257405,
+        0.003519006401502276,   -0.002345267632540769,  0.0015566317474486838, -0.0010376374098418604,
+        0.0007233266279287554,  -0.0004821990530566789, 0.0002272331660987376, -0.00015148586836773365,
         0.00025968482126430747, -0.00017312261802727394};
     if (isnan(x) || x == INFINITY) return x;
     if (x == 0) return copysign(INFINITY, -x);
@@ -49,8 +50,14 @@ static inline double tg_digamma(double x) {
 
 /* zeta(s, x), the sum of (x + k)^-s over k >= 0, by Euler and Maclaurin from x >= 12 + s / 2. s > 1 */
 static inline double tg_zeta(double s, double x) {
-    static const double c[] = {1.0 / 12,           -1.0 / 720,           1.0 / 30240,          -1.0 / 1209600,
-                               1.0 / 47900160,     -691.0 / 1307674368e3, 1.0 / 74724249600.0, -3617.0 / 10670622842880000.0};
+    static const double c[] = {1.0 / 12,
+                               -1.0 / 720,
+                               1.0 / 30240,
+                               -1.0 / 1209600,
+                               1.0 / 47900160,
+                               -691.0 / 1307674368e3,
+                               1.0 / 74724249600.0,
+                               -3617.0 / 10670622842880000.0};
     double sum = 0;
     for (; x < 12 + s / 2; x += 1) sum += pow(x, -s);
     const double power = pow(x, -s);
@@ -78,14 +85,14 @@ static inline double tg_polygamma(double x, double n) {
     return (even ? -1 : 1) * tgamma(n + 1) * tg_zeta(n + 1, x);
 }
 
-/* Winitzki's closed form, then Halley's method twice; above 1/2 against erfc, where 1 - |x| is exact. */
+/* Winitzki's closed form, then Halley's method three times; above 1/2 against erfc, where 1 - |x| is exact. */
 static inline double tg_erfinv(double x) {
     const double a = fabs(x), rest = 1 - a;
     if (!(a < 1)) return a == 1 ? copysign(INFINITY, x) : NAN;
     if (a < 1e-8) return x * 0.88622692545275801365;
     const double l = log1p(-a * a), h = 2 / (TG_PI * 0.147) + l / 2;
     double y = sqrt(sqrt(h * h - l / 0.147) - h);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         const double error = a > 0.5 ? rest - erfc(y) : erf(y) - a;
         const double step = error * 0.88622692545275801365 * exp(y * y);
         y -= step / (1 + y * step);

@@ -266,22 +266,22 @@ def _unary_gradient(
 
 # ---- binary --------------------------------------------------------------------------------------
 
-_scalars: dict[tuple[float, int], Tensor] = {}
+_scalars: dict[tuple[float, ...], Tensor] = {}
 _MAX_SCALARS = 1024
 _NOTHING = (None, None, None, None)
 
 
 def scalar(value: float, code: int) -> Tensor:
     """A number as a tensor without axes; those in use are kept."""
-    key = (value, code)
-    t = _scalars.get(key)
+    t = _scalars.get((value, code))
     if t is None:
-        t = full_raw((), 1, code, value)
-        if value == 0.0 and copysign(1.0, value) < 0:  # -0.0 would be found as 0.0
-            return t
-        if len(_scalars) >= _MAX_SCALARS:
-            _scalars.clear()
-        _scalars[key] = t
+        # 0.0 and -0.0 are one key: zeros go by their sign
+        key = (value, code) if value else (value, code, copysign(1.0, value))
+        t = _scalars.get(key)
+        if t is None:
+            if len(_scalars) >= _MAX_SCALARS:
+                _scalars.clear()
+            t = _scalars[key] = full_raw((), 1, code, value)
     return t
 
 

@@ -85,7 +85,14 @@ def _logical(name: str, text: str, ufunc: np.ufunc) -> Any:
 
 def _shift(name: str, text: str, ufunc: np.ufunc, method: str) -> Any:
     return _pairwise(
-        name, text, ufunc, ([1, 8], [1, 2]), _ints, lambda code: BOOL < code < COMPLEX64, "integers", (method,)
+        name,
+        text,
+        ufunc,
+        ([1, 8], [1, 2]),
+        _ints,
+        lambda code: BOOL < code < COMPLEX64,
+        "integers",
+        (method,),
     )
 
 

@@ -22,7 +22,9 @@ def _is_pole(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def _polygamma(x: np.ndarray[Any, Any], n: float = 1) -> np.ndarray[Any, Any]:
     """The series of DLMF 5.15.1, its far terms by Euler and Maclaurin."""
     s, z = n + 1, x.astype(np.float64) + 40
-    total = sum((x.astype(np.float64) + k) ** -s for k in range(40)) + z ** (1 - s) / n + 0.5 * z**-s
+    total = (
+        sum((x.astype(np.float64) + k) ** -s for k in range(40)) + z ** (1 - s) / n + 0.5 * z**-s
+    )
     total += s * z ** (-s - 1) / 12 - s * (s + 1) * (s + 2) * z ** (-s - 3) / 720
     total = np.where(_is_pole(x), np.inf, total)
     return ((-1) ** (n + 1) * math.factorial(int(n)) * total).astype(x.dtype)
@@ -204,14 +206,14 @@ def logit(x: Tensor, /, eps: float | None = None) -> Tensor:
 )
 def xlogy(x: Tensor | float, y: Tensor | float, /) -> Tensor:
     """x * log(y), and 0 where x is 0, unless y is NaN. x, y: float, shapes that broadcast. Returns
-    that shape. The gradient where x is 0 is 0 in y, and log(y) in x.
+    that shape. The gradient where x is 0 is 0 in y; in x it is log(y), or 0 where that is no finite number.
 
     >>> import tensorgrad
     >>> tensorgrad.xlogy(tensorgrad.tensor([0.0]), 0.0)
     tensor([0.])
     """
     x, y = as_tensor(x, "xlogy"), as_tensor(y, "xlogy")
-    safe = where((x == 0.0) & (y == 0.0), 1.0, y)
+    safe = where((x == 0.0) & ((y <= 0.0) | (y == math.inf)), 1.0, y)
     return x * log(safe)
 
 
@@ -222,7 +224,7 @@ def sinc(x: Tensor, /) -> Tensor:
 
     >>> import tensorgrad
     >>> tensorgrad.sinc(tensorgrad.tensor([0.0, 0.5]))
-    tensor([1.      , 0.636620])
+    tensor([1.        , 0.63661975])
     """
     u = as_tensor(x, "sinc") * math.pi
     near = abs(u) < 1e-2  # 1 - u^2/6 + u^4/120 - u^6/5040 is exact to rounding there

@@ -16,14 +16,48 @@ Z = np.array([0.5 - 1.5j, -0.25 + 0.75j, 2.0 + 0.5j, -1.5j])
 W = np.array([1.5 + 0.5j, -2.0 - 1.0j, 0.5j, 3.0 + 0.0j])
 REAL = ("abs", "real", "imag")
 BOOLEAN = ("isfinite", "isinf", "isnan", "logical_not", "equal", "not_equal")
-ONE = """abs acos acosh asin asinh atan atanh conj cos cosh exp expm1 imag isfinite isinf isnan log log10
-log1p log2 logical_not negative positive real reciprocal round rsqrt sigmoid sign sin sinh sqrt square
-tan tanh""".split()
-TWO = "add sub mul div pow equal not_equal logical_and logical_or logical_xor".split()
-NONE = """relu leaky_relu elu gelu gelu_tanh silu softplus floor ceil trunc erf erfc erfinv lgamma
-digamma polygamma log1mexp signbit""".split()
-NONE_OF_TWO = """floor_divide remainder atan2 copysign hypot logaddexp nextafter bitwise_and
-bitwise_left_shift""".split()
+ONE = (
+    *(
+        "abs",
+        "acos",
+        "acosh",
+        "asin",
+        "asinh",
+        "atan",
+        "atanh",
+        "conj",
+        "cos",
+        "cosh",
+        "exp",
+        "expm1",
+    ),
+    *("imag", "isfinite", "isinf", "isnan", "log", "log10", "log1p", "log2", "logical_not"),
+    *("negative", "positive", "real", "reciprocal", "round", "rsqrt", "sigmoid", "sign", "sin"),
+    *("sinh", "sqrt", "square", "tan", "tanh"),
+)
+TWO = (
+    *("add", "sub", "mul", "div", "pow", "equal", "not_equal", "logical_and", "logical_or"),
+    "logical_xor",
+)
+NONE = (
+    *(
+        "relu",
+        "leaky_relu",
+        "elu",
+        "gelu",
+        "gelu_tanh",
+        "silu",
+        "softplus",
+        "floor",
+        "ceil",
+        "trunc",
+    ),
+    *("erf", "erfc", "erfinv", "lgamma", "digamma", "polygamma", "log1mexp", "signbit"),
+)
+NONE_OF_TWO = (
+    *("floor_divide", "remainder", "atan2", "copysign", "hypot", "logaddexp", "nextafter"),
+    *("bitwise_and", "bitwise_left_shift"),
+)
 UNARY = [o for o in registry.values() if o.family == "unary"]
 
 
@@ -78,12 +112,12 @@ def test_clip_has_no_complex_order() -> None:
 @pytest.mark.parametrize("op", UNARY, ids=lambda o: o.name)
 def test_no_imaginary_part_is_lost(op: Op) -> None:
     params = list(op.cases[0].params.values())
-    try:
+    if op.name in NONE:
+        with pytest.raises(DTypeError, match=op.name):
+            op.function(tg.tensor(Z), *params)
+    else:
         got = op.function(tg.tensor(Z), *params)
-    except DTypeError as error:
-        assert op.name in str(error)
-        return
-    assert got.dtype.kind == "c" or op.name in REAL
+        assert got.dtype.kind == "c" or op.name in REAL
 
 
 def test_numbers() -> None:
@@ -107,12 +141,12 @@ def test_numbers() -> None:
 @pytest.mark.parametrize("op", UNARY, ids=lambda o: o.name)
 def test_booleans_are_numbers_or_refused(op: Op) -> None:
     params = list(op.cases[0].params.values())
-    try:
-        got = op.function(tg.tensor([True, True]), *params)
-    except DTypeError as error:
-        assert op.name in str(error)
-        assert op.name in ("neg", "sign")
+    x = tg.tensor([True, True])
+    if op.name in ("neg", "sign"):
+        with pytest.raises(DTypeError, match=op.name):
+            op.function(x, *params)
         return
+    got = op.function(x, *params)
     assert got.dtype in (tg.float32, tg.bool, tg.int8)
     with np.errstate(all="ignore"):
         expected = op.function(tg.ones(2), *params).numpy()
