@@ -12,7 +12,9 @@ TG_INLINE vec FN(asin_tail)(vec z) {
 #if TG_BITS == 32
     static const real c[] = {0.166666731f, 0.0749885514f, 0.0450013801f, 0.0265545417f, 0.0380850248f};
 #else
-    static const real c[] = {0.1666666666666665, 0.07500000000020764, 0.044642857103423646, 0.03038194736709848, 0.02237204763174451, 0.017355259955786323, 0.013929652902326633, 0.011875494382636922, 0.0078029494773533175, 0.01603551434914882, -0.010749050339697808, 0.028169218060881414};
+    static const real c[] = {0.1666666666666665,    0.07500000000020764,  0.044642857103423646,  0.03038194736709848,
+                             0.02237204763174451,   0.017355259955786323, 0.013929652902326633,  0.011875494382636922,
+                             0.0078029494773533175, 0.01603551434914882,  -0.010749050339697808, 0.028169218060881414};
 #endif
     return z * v_polynomial(z, c);
 }
@@ -49,14 +51,17 @@ TG_INLINE vec v_atan2(vec y, vec x) {
 #if TG_BITS == 32
     static const real c[] = {-0.333333254f, 0.199982122f, -0.14227204f, 0.104227163f, -0.055816628f};
 #else
-    static const real c[] = {-0.33333333333333326, 0.199999999999916, -0.14285714284106285, 0.11111110990139533, -0.09090904370311348, 0.07692198451257941, -0.06665052856794013, 0.058664967492257074, -0.05157516225552972, 0.04283578705573422, -0.02895352123252625, 0.011152908092096216};
+    static const real c[] = {-0.33333333333333326, 0.199999999999916,   -0.14285714284106285, 0.11111110990139533,
+                             -0.09090904370311348, 0.07692198451257941, -0.06665052856794013, 0.058664967492257074,
+                             -0.05157516225552972, 0.04283578705573422, -0.02895352123252625, 0.011152908092096216};
 #endif
     const vec ay = v_abs(y), ax = v_abs(x), one = v_set(1), zero = v_set(0);
     const ivec steep = ay > ax, infinite = v_max(ay, ax) == v_set(INFINITY);
     vec high = v_select(steep, ay, ax), low = v_select(steep, ax, ay);
     low = v_select(infinite, v_select(low == high, one, zero), low);
     high = v_select(infinite | (high == zero), one, high);
-    const vec scale = v_select(high > v_set(TG_REAL_PICK(0x1p100, 0x1p1000)), v_set(0x1p-4), one); /* high + low is finite */
+    const vec scale =
+        v_select(high > v_set(TG_REAL_PICK(0x1p100, 0x1p1000)), v_set(0x1p-4), one); /* high + low is finite */
     low *= scale, high *= scale;
     const ivec middle = low > v_set(0.5) * high;
     vec r = v_select(middle, low - high, low) / v_select(middle, low + high, high), k = v_select(middle, one, zero);
@@ -64,7 +69,8 @@ TG_INLINE vec v_atan2(vec y, vec x) {
     k = v_select(steep, v_set(2) - k, k);
     k = v_select(left, v_set(4) - k, k);
     r = v_select(steep ^ left, -r, r);
-    const vec z = r * r, angle = k * v_set(QUARTER_PI_HIGH) + (r + (r * z * v_polynomial(z, c) + k * v_set(QUARTER_PI_LOW)));
+    const vec z = r * r,
+              angle = k * v_set(QUARTER_PI_HIGH) + (r + (r * z * v_polynomial(z, c) + k * v_set(QUARTER_PI_LOW)));
     return v_select((x != x) | (y != y), x + y, v_copysign(angle, y));
 }
 TG_INLINE vec v_atan(vec x) { return v_atan2(x, v_set(1)); }
@@ -83,7 +89,9 @@ TG_INLINE vec v_sinh(vec x) {
 #if TG_BITS == 32
     static const real c[] = {0.166666667f, 0.00833333333f, 0.000198412698f, 2.75573192e-06f, 2.50521084e-08f};
 #else
-    static const real c[] = {0.16666666666666666, 0.008333333333333333, 0.0001984126984126984, 2.7557319223985893e-06, 2.505210838544172e-08, 1.6059043836821613e-10, 7.647163731819816e-13, 2.8114572543455206e-15, 8.22063524662433e-18};
+    static const real c[] = {0.16666666666666666,    0.008333333333333333,   0.0001984126984126984,
+                             2.7557319223985893e-06, 2.505210838544172e-08,  1.6059043836821613e-10,
+                             7.647163731819816e-13,  2.8114572543455206e-15, 8.22063524662433e-18};
 #endif
     const vec a = v_abs(x), z = x * x, h = FN(half_exp)(a);
     return v_select(a > v_set(1), v_copysign(h - v_set(0.25) / h, x), x + x * z * v_polynomial(z, c));
@@ -92,9 +100,12 @@ TG_INLINE vec v_sinh(vec x) {
 /* sqrt(a^2 + b^2), scaled by a power of two where squares would overflow or lose bits; infinite beside a NaN too, as C has it */
 TG_INLINE vec v_hypot(vec a, vec b) {
     const vec high = v_max(v_abs(a), v_abs(b)), one = v_set(1), infinity = v_set(INFINITY);
-    const ivec large = high > v_set(TG_REAL_PICK(0x1p60, 0x1p500)), small = high < v_set(TG_REAL_PICK(0x1p-50, 0x1p-450));
-    const vec up = v_set(TG_REAL_PICK(0x1p70, 0x1p600)), down = v_set(TG_REAL_PICK(0x1p-70, 0x1p-600));
-    const vec scale = v_select(large, down, v_select(small, up, one)), back = v_select(large, up, v_select(small, down, one));
+    const ivec large = high > v_set(TG_REAL_PICK(0x1p60, 0x1p500)),
+               small = high < v_set(TG_REAL_PICK(0x1p-50, 0x1p-450));
+    const vec up = v_set(TG_REAL_PICK(0x1p90, 0x1p600)), down = v_set(TG_REAL_PICK(0x1p-70, 0x1p-600));
+    const vec scale = v_select(large, down, v_select(small, up, one));
+    const vec back = v_select(large, v_set(TG_REAL_PICK(0x1p70, 0x1p600)),
+                              v_select(small, v_set(TG_REAL_PICK(0x1p-90, 0x1p-600)), one));
     const vec x = a * scale, y = b * scale;
     const vec length = v_sqrt(x * x + y * y) * back;
     return v_select((v_abs(a) == infinity) | (v_abs(b) == infinity), infinity, length);
