@@ -84,7 +84,9 @@ def method_stub(name: str, value: object) -> str:
     ignore = ""
     if name in ("__eq__", "__ne__"):
         ignore = "  # type: ignore[override]"
-    elif name in ("__iadd__", "__imul__", "__isub__", "__itruediv__"):
+    elif re.fullmatch(
+        r"__i(add|sub|mul|truediv|floordiv|mod|pow|and|or|xor|lshift|rshift|matmul)__", name
+    ):
         ignore = "  # type: ignore[misc]"
     return f"    def {name}{text} -> {returns}: ...{ignore}\n"
 

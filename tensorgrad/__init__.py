@@ -102,6 +102,7 @@ if TYPE_CHECKING:  # what `from tensorgrad.ops import *` and __getattr__ give, f
     from tensorgrad.ops.indexing import *
     from tensorgrad.ops.into import matmul as matmul
     from tensorgrad.ops.joining import *
+    from tensorgrad.ops.logic import *
     from tensorgrad.ops.losses import *
     from tensorgrad.ops.matrix import linear as linear
     from tensorgrad.ops.matrix import linear_activated as linear_activated
@@ -118,7 +119,9 @@ if TYPE_CHECKING:  # what `from tensorgrad.ops import *` and __getattr__ give, f
     from tensorgrad.ops.shaping import *
     from tensorgrad.ops.softmaxes import *
     from tensorgrad.ops.sorting import *
+    from tensorgrad.ops.special import *
     from tensorgrad.ops.statistics import *
+    from tensorgrad.ops.trigonometric import *
     from tensorgrad.ops.windows import *
     from tensorgrad.ops.writing import *
 

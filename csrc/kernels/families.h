@@ -1,6 +1,7 @@
 /* families.h: the bodies of all families, for one element type. */
 #include "simd_ops.h"
 #include "vmath.h"
+#include "vmath_special.h"
 #include "lanes.h"
 
 #include "unary.h"

@@ -8,3 +8,4 @@
 #elif defined(__aarch64__)
 #include <arm_neon.h>
 #endif
+#include "special.h"

@@ -46,7 +46,21 @@
     TG_UNARY_OP(erf, COSTLY, v_erf(x), X, gy * v_erf_slope(x))                                                                 \
     TG_UNARY_OP(power, COSTLY, v_pow(x, p0), X, v_power_grad(gy, x, p0))                                                       \
     TG_UNARY_OP(scale, CHEAP, p0 * x + p1, X, p0 * gy)                                                                         \
-    TG_UNARY_OP(fill, CHEAP, p0, X, v_set(0))
+    TG_UNARY_OP(fill, CHEAP, p0, X, v_set(0))                                                                                  \
+    TG_UNARY_OP(asin, COSTLY, v_asin(x), X, gy / v_sqrt((v_set(1) - x) * (v_set(1) + x)))                                \
+    TG_UNARY_OP(acos, COSTLY, v_acos(x), X, -gy / v_sqrt((v_set(1) - x) * (v_set(1) + x)))                               \
+    TG_UNARY_OP(atan, COSTLY, v_atan(x), X, gy / (v_set(1) + x * x))                                                     \
+    TG_UNARY_OP(sinh, COSTLY, v_sinh(x), X, gy * v_cosh(x))                                                        \
+    TG_UNARY_OP(cosh, COSTLY, v_cosh(x), X, gy * v_sinh(x))                                                        \
+    TG_UNARY_OP(asinh, COSTLY, v_call(x, asinh), X, gy / v_sqrt(v_set(1) + x * x))                                             \
+    TG_UNARY_OP(acosh, COSTLY, v_call(x, acosh), X, gy / v_sqrt((x - v_set(1)) * (x + v_set(1))))                              \
+    TG_UNARY_OP(atanh, COSTLY, v_call(x, atanh), X, gy / ((v_set(1) - x) * (v_set(1) + x)))                                    \
+    TG_UNARY_OP(erfc, COSTLY, v_call(x, erfc), X, -gy * v_erf_slope(x))                                                        \
+    TG_UNARY_OP(erfinv, COSTLY, v_call(x, tg_erfinv), Y, gy * v_set(0.8862269254527580) * v_exp(y * y))                        \
+    TG_UNARY_OP(lgamma, COSTLY, v_call(x, tg_lgamma), X, gy * v_call(x, tg_digamma))                                           \
+    TG_UNARY_OP(digamma, COSTLY, v_call(x, tg_digamma), X, gy * v_call2(x, v_set(1), tg_polygamma))                            \
+    TG_UNARY_OP(polygamma, COSTLY, v_call2(x, p0, tg_polygamma), X, gy * v_call2(x, p0 + v_set(1), tg_polygamma))              \
+    TG_UNARY_OP(log1mexp, COSTLY, v_log1mexp(x), X, gy / v_expm1(x))
 /* clang-format on */
 
 #include "unary_types.h"

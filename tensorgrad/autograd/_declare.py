@@ -231,13 +231,14 @@ def composite(
     """Declares a function that is written in other ops and needs no gradient of its own: it gets
     the same checks, method, documentation and benchmark row.
 
-    batching   "loop" for a function that looks at values, or at memory, itself: inside `func.vmap` it
-               is called for each element of the batch. One made of ops alone needs nothing.
+    batching   For a function that looks at values, or at memory, itself: how `func.vmap` computes a
+               whole batch, as for `op`, or "loop" for element by element. One made of ops alone
+               needs nothing.
     name, kernel  As of `op`.
     """
 
     def declare(function: Callable[P, T]) -> Callable[P, T]:
-        if batching == "loop":
+        if batching is not None:
             function = _handing_over(function)
         register(
             Op(
@@ -250,6 +251,7 @@ def composite(
                 differentiable=differentiable,
                 methods=methods_of(function.__name__, method),
                 tags=tags,
+                batching=batching,
             )
         )
         return function

@@ -110,7 +110,7 @@ def reshaped(c: Call) -> Any:
     target = infer_reshape(
         element, count, tuple(shape) if isinstance(shape, list) else shape, "reshape"
     )
-    return reshape(c.values[0], (c.size, *target))
+    return reshape(c.values[0], (c.size, *target), copy=c.params["copy"])
 
 
 def permuted(c: Call) -> Any:

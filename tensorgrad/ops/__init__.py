@@ -19,6 +19,7 @@ from tensorgrad.ops import (
     indexing,
     inplace,
     joining,
+    logic,
     losses,
     matrix,
     moments,
@@ -38,6 +39,7 @@ from tensorgrad.ops.gathering import *
 from tensorgrad.ops.indexing import *
 from tensorgrad.ops.into import matmul
 from tensorgrad.ops.joining import *
+from tensorgrad.ops.logic import *
 from tensorgrad.ops.losses import *
 from tensorgrad.ops.matrix import linear, linear_activated
 from tensorgrad.ops.moments import *
@@ -62,7 +64,9 @@ if TYPE_CHECKING:
     from tensorgrad.ops.scattering import *
     from tensorgrad.ops.sets import *
     from tensorgrad.ops.sorting import *
+    from tensorgrad.ops.special import *
     from tensorgrad.ops.statistics import *
+    from tensorgrad.ops.trigonometric import *
     from tensorgrad.ops.windows import *
 
 TOOLS = ("tensorgrad.ops.custom", "tensorgrad.ops.modules")  # no names of tensorgrad's own
@@ -79,6 +83,8 @@ LAZY_MODULES: tuple[str, ...] = (
     "tensorgrad.ops.scattering",
     "tensorgrad.ops.sets",
     "tensorgrad.ops.sorting",
+    "tensorgrad.ops.special",
+    "tensorgrad.ops.trigonometric",
     "tensorgrad.ops.statistics",
     "tensorgrad.ops.windows",
     *TOOLS,
@@ -139,6 +145,7 @@ __all__ += pointwise.__all__
 __all__ += gathering.__all__
 __all__ += indexing.__all__
 __all__ += joining.__all__
+__all__ += logic.__all__
 __all__ += losses.__all__
 __all__ += matrix.__all__
 __all__ += moments.__all__

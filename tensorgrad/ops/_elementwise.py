@@ -30,8 +30,8 @@ from tensorgrad.autograd._modes import mode
 from tensorgrad.autograd._recorded import parameters_of, un_broadcast
 from tensorgrad.autograd._tape import Node, check_unmodified, watch, watchers
 from tensorgrad.autograd._traced import Traced, traced
-from tensorgrad.dtypes import DTYPES, F32, F64, ITEMSIZES, promote
-from tensorgrad.errors import DTypeError, ShapeError, TensorgradError
+from tensorgrad.dtypes import COMPLEX64, COMPLEX128, DTYPES, F32, F64, ITEMSIZES, promote
+from tensorgrad.errors import ArgumentError, DTypeError, ShapeError, TensorgradError
 
 F = TypeVar("F", bound=Callable[..., Any])
 _new = Tensor.__new__
@@ -40,9 +40,22 @@ _new_storage = Storage.__new__
 _alloc = lib.tg_alloc
 
 
+def by_numpy(name: str, reference: Callable[..., Any], *operands: Any) -> Tensor:
+    """What the reference makes of arrays whose dtype has no kernel: integers, booleans, complex
+    numbers. Raises DTypeError where NumPy has no such function, ShapeError, ArgumentError."""
+    try:
+        with np.errstate(all="ignore"):
+            y = np.asarray(reference(*operands), order="C")
+    except TypeError:
+        dtypes = " and ".join(str(a.dtype) for a in operands if isinstance(a, np.ndarray))
+        raise DTypeError(f"{name}: not defined for {dtypes}") from None
+    except ValueError as error:
+        kind = ShapeError if "broadcast" in str(error) else ArgumentError
+        raise kind(f"{name}: {error}") from None
+    return wrap_array(y.astype(np.float32) if y.dtype == np.float16 else y)
+
+
 # ---- unary ---------------------------------------------------------------------------------------
-
-
 _WORTH_VIEWS = 1 << 15  # elements
 
 
@@ -65,6 +78,8 @@ def _of_any(compute: Callable[..., Tensor], x: Any, name: str, p0: float, p1: fl
     as it lies; only what has gaps or repeats is copied, and what is small on the tape, where a copy
     costs less than two views."""
     t = as_tensor(x, name)
+    if t._code >= COMPLEX64:
+        raise DTypeError(f"{name}: expected real numbers, got {t.dtype}")
     if t._code > F64:
         t = t.astype(DTYPES[F32])
     if t._strides is None:
@@ -86,6 +101,7 @@ def unary(
     saves: str | None = "x",
     second: Callable[..., Any] | None = None,
     integers: str = "float",
+    complex: bool | None = None,
     reference: Callable[..., Any],
     cases: Sequence[Case] = (),
     method: bool | str | Sequence[str] = True,
@@ -98,7 +114,8 @@ def unary(
     is zero everywhere. second    The derivative of f' by what is saved, as a function of it (and
     the parameters), in ops: it makes the gradient differentiable. None where it is zero.
     integers  What happens to integer tensors: "float" converts them, "numpy" gives them to the
-    reference."""
+    reference. complex   Whether the reference takes complex tensors; None: if it is a NumPy function
+    that does."""
 
     def declare(function: F) -> F:
         name = function.__name__
@@ -107,6 +124,13 @@ def unary(
         apply_gradient = _unary_gradient(name, kernel, second)
         saves_output = saves == "y"
         lib_unary = lib.tg_unary
+        takes_complex = complex
+        if complex is None:
+            takes_complex = any("D" in kinds for kinds in getattr(reference, "types", ()))
+
+        def elsewhere(code: int) -> bool:
+            """Whether the reference computes tensors of this dtype."""
+            return bool(takes_complex) if code >= COMPLEX64 else code > F64 and integers == "numpy"
 
         def compute(x: Tensor, p0: float, p1: float) -> Tensor:
             y = _new(Tensor)
@@ -174,6 +198,8 @@ def unary(
                         f"{name}: expected numbers for {', '.join(names)}, got {values}"
                     ) from None
                 try:
+                    if getattr(x, "_code", F32) > F64 and elsewhere(x._code):
+                        return by_numpy(name, reference, x._array(), *values)
                     return _of_any(compute, x, name, p0, p1)
                 except AttributeError:
                     if isinstance(x, Traced):
@@ -190,8 +216,8 @@ def unary(
                     if isinstance(x, Traced):
                         return x.apply(call, (x,), {})
                     x = as_tensor(x, name)
-                if x._code > F64 and integers == "numpy":
-                    return wrap_array(np.asarray(reference(x._array()), order="C"))
+                if elsewhere(x._code):
+                    return by_numpy(name, reference, x._array())
                 return _of_any(compute, x, name, 0.0, 0.0)
 
         call = wraps(function)(call)
@@ -267,30 +293,30 @@ def _unary_gradient(
 
 # ---- binary --------------------------------------------------------------------------------------
 
-_scalars: dict[tuple[float, int], Tensor] = {}
+_scalars: dict[tuple[float, ...], Tensor] = {}
 _MAX_SCALARS = 1024
 _NOTHING = (None, None, None, None)
 
 
 def scalar(value: float, code: int) -> Tensor:
     """A number as a tensor without axes; those in use are kept."""
-    key = (value, code)
-    t = _scalars.get(key)
+    t = _scalars.get((value, code))
     if t is None:
-        t = full_raw((), 1, code, value)
-        if value == 0.0 and copysign(1.0, value) < 0:  # -0.0 would be found as 0.0
-            return t
-        if len(_scalars) >= _MAX_SCALARS:
-            _scalars.clear()
-        _scalars[key] = t
+        # 0.0 and -0.0 are one key: zeros go by their sign
+        key = (value, code) if value else (value, code, copysign(1.0, value))
+        t = _scalars.get(key)
+        if t is None:
+            if len(_scalars) >= _MAX_SCALARS:
+                _scalars.clear()
+            t = _scalars[key] = full_raw((), 1, code, value)
     return t
 
 
 def operands(a: Any, b: Any, where: str) -> tuple[Tensor, Tensor]:
     """Both as Tensors of one dtype, by the promotion rule; a Python number takes the other's
     dtype."""
-    a_is_number = isinstance(a, (int, float))
-    b_is_number = isinstance(b, (int, float))
+    a_is_number = isinstance(a, (int, float, complex))
+    b_is_number = isinstance(b, (int, float, complex))
     if b_is_number and not a_is_number:
         a = as_tensor(a, where)
         return _with_number(a, b)
@@ -305,7 +331,11 @@ def operands(a: Any, b: Any, where: str) -> tuple[Tensor, Tensor]:
     return a, b
 
 
-def _with_number(t: Tensor, number: float) -> tuple[Tensor, Tensor]:
+def _with_number(t: Tensor, number: complex) -> tuple[Tensor, Tensor]:
+    if t._code >= COMPLEX64 or isinstance(number, complex):
+        code = COMPLEX128 if t._code in (F64, COMPLEX128) else COMPLEX64
+        t = t if t._code == code else t.astype(DTYPES[code])
+        return t, as_tensor(DTYPES[code].type(number), "number")
     if t._code <= F64:
         try:
             return t, scalar(float(number), t._code)
@@ -330,7 +360,7 @@ def _with_number(t: Tensor, number: float) -> tuple[Tensor, Tensor]:
 
 def binary(
     *,
-    gradient: tuple[Callable[..., Any], Callable[..., Any]],
+    gradient: tuple[Callable[..., Any], Callable[..., Any]] | None,
     saves: tuple[str, str] = ("", ""),
     reference: Callable[..., Any],
     kernel: str = "",
@@ -342,7 +372,7 @@ def binary(
     the op's name, or `kernel`.
 
     gradient  (gy, y, a, b) -> ga and (gy, y, a, b) -> gb, in ops, each called only where wanted; y
-              is None unless saved. The engine sums over broadcast axes.
+              is None unless saved. None: the op ends the tape. The engine sums over broadcast axes.
     saves     Which of a, b, y each of the two gradients reads, e.g. ("b", "a b"); what is not saved
     arrives as None. integers  "numpy" gives integer tensors to the reference, "float" converts
     them."""
@@ -351,7 +381,8 @@ def binary(
         name = function.__name__
         kernel_id = BINARY[kernel or name]
         lib_binary = lib.tg_binary
-        by_a, by_b = gradient
+        by_a, by_b = gradient or (None, None)
+        recorded = gradient is not None
         saves_nothing = saves == ("", "")
         a_for_a, b_for_a, y_for_a = (letter in saves[0] for letter in "aby")
         a_for_b, b_for_b, y_for_b = (letter in saves[1] for letter in "aby")
@@ -391,7 +422,7 @@ def binary(
                 fail(status, name, storage)
             node_a = a._node
             node_b = b._node
-            if (node_a is not None or node_b is not None) and mode.enabled:
+            if (node_a is not None or node_b is not None) and mode.enabled and recorded:
                 y._node = record = _new_node(Node)
                 record.seq = clock()
                 record.rule = rule
@@ -423,12 +454,9 @@ def binary(
                 return t.apply(call, (a, b), {})
             a, b = operands(a, b, name)
             if a._code > F64:
-                if integers == "float":
+                if integers == "float" and a._code < COMPLEX64:
                     return call(a.astype(DTYPES[F32]), b.astype(DTYPES[F32]))
-                try:
-                    return wrap_array(np.asarray(reference(a._array(), b._array()), order="C"))
-                except ValueError as error:
-                    raise ShapeError(f"{name}: {error}") from None
+                return by_numpy(name, reference, a._array(), b._array())
             if a._code != b._code:
                 raise TensorgradError(
                     f"{name}: operands of {a.dtype} and {b.dtype} were not unified"
@@ -446,8 +474,8 @@ def binary(
                 check_unmodified(storage, node)
                 y = gy.contiguous()._restored(storage, node)
             edge_a, edge_b = node.edges
-            ga = None if edge_a is None else by_a(gy, y, a, b)
-            gb = None if edge_b is None else by_b(gy, y, a, b)
+            ga = None if edge_a is None or by_a is None else by_a(gy, y, a, b)
+            gb = None if edge_b is None or by_b is None else by_b(gy, y, a, b)
             if shapes is not None:
                 if ga is not None:
                     ga = un_broadcast(ga, shapes[0])
@@ -465,7 +493,7 @@ def binary(
                 cases,
                 family="binary",
                 kernel="C",
-                differentiable=True,
+                differentiable=recorded,
                 methods=methods_of(name, method),
                 tags=("integers",) if integers == "numpy" else (),
             )
@@ -475,4 +503,4 @@ def binary(
     return declare
 
 
-__all__ = ["Storage", "binary", "operands", "scalar", "unary"]
+__all__ = ["Storage", "binary", "by_numpy", "operands", "scalar", "unary"]

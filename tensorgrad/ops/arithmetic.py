@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tensorgrad._tensor import Tensor, wrap_array
+from tensorgrad._tensor import Tensor
 from tensorgrad.autograd import Case, composite
 from tensorgrad.dtypes import F64
 from tensorgrad.ops import pointwise as ew
-from tensorgrad.ops._elementwise import binary, operands
+from tensorgrad.ops._elementwise import binary
 from tensorgrad.ops.comparisons import pair_cases as cases
 from tensorgrad.ops.comparisons import where
 
@@ -86,23 +86,23 @@ def div(a: Tensor | float, b: Tensor | float, /) -> Tensor:
     ...
 
 
-def _share(gy: Tensor, wins: Tensor, ties: Tensor) -> Tensor:
-    """The part of gy that goes to the winner; a tie is halved."""
-    return gy * (wins.astype(gy.dtype) + ties.astype(gy.dtype) * 0.5)
+def _share(gy: Tensor, loses: Tensor, at_most_ties: Tensor) -> Tensor:
+    """The part of gy that goes to the winner; a tie is halved, and beside a NaN both win."""
+    return gy * (1.0 - (loses.astype(gy.dtype) + at_most_ties.astype(gy.dtype)) * 0.5)
 
 
 @binary(
     gradient=(
-        lambda gy, y, a, b: _share(gy, a > b, a == b),
-        lambda gy, y, a, b: _share(gy, b > a, a == b),
+        lambda gy, y, a, b: _share(gy, a < b, a <= b),
+        lambda gy, y, a, b: _share(gy, b < a, b <= a),
     ),
     saves=("a b", "a b"),
     reference=np.maximum,
     cases=cases(),
 )
 def maximum(a: Tensor | float, b: Tensor | float, /) -> Tensor:
-    """The larger of a and b; NaN if either is. A tie's gradient is halved. a, b: shapes that
-    broadcast. Returns that shape.
+    """The larger of a and b; NaN if either is. A tie's gradient is halved; a NaN's goes to both, as in
+    PyTorch. a, b: shapes that broadcast. Returns that shape.
 
     >>> import tensorgrad
     >>> tensorgrad.maximum(tensorgrad.tensor([1.0, 3.0]), 2.0)
@@ -113,16 +113,16 @@ def maximum(a: Tensor | float, b: Tensor | float, /) -> Tensor:
 
 @binary(
     gradient=(
-        lambda gy, y, a, b: _share(gy, a < b, a == b),
-        lambda gy, y, a, b: _share(gy, b < a, a == b),
+        lambda gy, y, a, b: _share(gy, a > b, a >= b),
+        lambda gy, y, a, b: _share(gy, b > a, b >= a),
     ),
     saves=("a b", "a b"),
     reference=np.minimum,
     cases=cases(),
 )
 def minimum(a: Tensor | float, b: Tensor | float, /) -> Tensor:
-    """The smaller of a and b; NaN if either is. A tie's gradient is halved. a, b: shapes that
-    broadcast. Returns that shape.
+    """The smaller of a and b; NaN if either is. A tie's gradient is halved; a NaN's goes to both, as in
+    PyTorch. a, b: shapes that broadcast. Returns that shape.
 
     >>> import tensorgrad
     >>> tensorgrad.minimum(tensorgrad.tensor([1.0, 3.0]), 2.0)
@@ -132,14 +132,19 @@ def minimum(a: Tensor | float, b: Tensor | float, /) -> Tensor:
 
 
 def _pow_by_exponent(gy: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    # d/db a^b = a^b log a; where a is 0 the limit is 0 for b > 0
-    return where(
-        a == 0.0, where(b > 0.0, 0.0, gy * y * ew.log(a)), gy * y * ew.log(where(a == 0.0, 1.0, a))
-    )
+    # d/db a^b = a^b log a; at a = 0 its limit 0 for b > 0, and 0 for b = 0 as in PyTorch
+    flat = (a == 0.0) & (b >= 0.0)
+    return where(flat, 0.0, gy * y * ew.log(where(flat, 1.0, a)))
+
+
+def _pow_by_base(gy: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    # b a^(b-1), and 0 for b = 0 whatever a is
+    constant = b == 0.0
+    return where(constant, 0.0, gy * b * pow(where(constant, 1.0, a), b - 1.0))
 
 
 @binary(
-    gradient=(lambda gy, y, a, b: where(b == 0.0, 0.0, gy * b * pow(a, b - 1.0)), _pow_by_exponent),
+    gradient=(_pow_by_base, _pow_by_exponent),
     saves=("a b", "a b y"),
     kernel="pow",
     reference=np.power,
@@ -184,10 +189,10 @@ _POWERS: dict[float, Callable[[Tensor], Tensor]] = {
 }
 
 
-@composite(
+@binary(
+    gradient=None,
     reference=np.floor_divide,
     cases=cases(low=0.6, high=2.0),
-    differentiable=False,
     method=("floor_divide", "__floordiv__"),
 )
 def floor_divide(a: Tensor | float, b: Tensor | float, /) -> Tensor:
@@ -197,30 +202,39 @@ def floor_divide(a: Tensor | float, b: Tensor | float, /) -> Tensor:
     >>> tensorgrad.floor_divide(tensorgrad.tensor([7.0, -7.0]), 2.0)
     tensor([ 3., -4.])
     """
-    x, y = operands(a, b, "floor_divide")
-    if x._code > F64:
-        return wrap_array(np.asarray(np.floor_divide(x._array(), y._array()), order="C"))
-    return ew.floor(div(x.detach(), y.detach()))
+    ...
 
 
-@composite(
+@binary(
+    gradient=(lambda gy, y, a, b: gy, lambda gy, y, a, b: -gy * floor_divide(a, b)),
+    saves=("", "a b"),
     reference=np.remainder,
     cases=tuple(Case(np.array([5.5, -5.5, 7.0]), np.array(b)) for b in (2.0, -2.0)),
     method=("remainder", "__mod__"),
 )
 def remainder(a: Tensor | float, b: Tensor | float, /) -> Tensor:
-    """a - b * floor(a / b): has the sign of b, as Python's %. a, b: shapes that broadcast.
+    """a - b * floor(a / b), exact: has the sign of b, as Python's %. a, b: shapes that broadcast.
+    Returns that shape. Where a / b is an integer the gradient is that of its right side.
 
     >>> import tensorgrad
     >>> tensorgrad.remainder(tensorgrad.tensor([7.0, -7.0]), 4.0)
     tensor([3., 1.])
     """
-    x, y = operands(a, b, "remainder")
-    if x._code > F64:
-        return wrap_array(np.asarray(np.remainder(x._array(), y._array()), order="C"))
-    return x - y * floor_divide(x, y)
+    ...
 
 
+def _divmod(a: Tensor, b: Tensor | float) -> tuple[Tensor, Tensor]:
+    return floor_divide(a, b), remainder(a, b)
+
+
+def _reflected_divmod(self: Tensor, a: Tensor | float) -> tuple[Tensor, Tensor]:
+    return floor_divide(a, self), remainder(a, self)
+
+
+subtract, multiply, divide = sub, mul, div  # the Array API's names
+
+Tensor.__divmod__ = _divmod
+Tensor.__rdivmod__ = _reflected_divmod
 Tensor.__rsub__ = lambda self, other: sub(other, self)
 Tensor.__rtruediv__ = lambda self, other: div(other, self)
 Tensor.__rfloordiv__ = lambda self, other: floor_divide(other, self)
@@ -230,12 +244,15 @@ Tensor.__rpow__ = lambda self, other: pow(other, self)
 __all__ = [
     "add",
     "div",
+    "divide",
     "floor_divide",
     "maximum",
     "minimum",
     "mul",
+    "multiply",
     "pow",
     "pow_tensors",
     "remainder",
     "sub",
+    "subtract",
 ]

@@ -10,9 +10,9 @@ from tensorgrad._native import NULL, broadcast_layout, fail, lib
 from tensorgrad._tensor import Tensor, as_tensor, empty_raw, wrap_array
 from tensorgrad.autograd import Case, composite, op
 from tensorgrad.autograd._traced import Traced, traced
-from tensorgrad.dtypes import BOOL, DTYPES, F32, F64, promote
+from tensorgrad.dtypes import BOOL, COMPLEX64, DTYPES, F64, promote
 from tensorgrad.errors import DTypeError, ShapeError
-from tensorgrad.ops._elementwise import operands, scalar
+from tensorgrad.ops._elementwise import operands
 
 PAIRS = (
     ((3, 4), (3, 4)),
@@ -131,32 +131,32 @@ def where(condition: Tensor, a: Tensor | float, b: Tensor | float, /) -> Tensor:
         Case((3, 4), avoid=[-1.0, 1.0], min=-1.0, max=1.0),
         Case((5,), avoid=[0.5], max=0.5),
         Case((2, 0), min=0.0),
+        Case((3, 4), avoid=[-0.5], min=1.0, max=-0.5),
+        Case(np.array([1, -7, 5], np.int8), min=-2, max=3),
     ),
     method=("clip", "clamp"),
 )
-def clip(x: Tensor, min: Any = None, max: Any = None) -> Tensor:
-    """x limited to [min, max]; None means no limit. Outside, and not on the edges, the gradient is
-    0. x: (...), limits that broadcast. Returns (...).
+def clip(x: Tensor, /, min: Any = None, max: Any = None) -> Tensor:
+    """x limited to [min, max]; None means no limit. Where min > max the result is max; a NaN among x or
+    the limits gives NaN. Outside, and not on the edges, the gradient is 0 in x, and goes to the
+    limit. x: (...), any real dtype; limits: numbers or tensors that broadcast. Returns the broadcast
+    shape, in x's dtype unless that of a limit is larger.
 
     >>> import tensorgrad
     >>> tensorgrad.clip(tensorgrad.tensor([-2.0, 0.5, 2.0]), -1.0, 1.0)
     tensor([-1. ,  0.5,  1. ])
     """
-    x = as_tensor(x, "clip")
-    y = x
-    if min is not None:
-        y = where(y < min, _limit(min, x), y)
-    if max is not None:
-        y = where(y > max, _limit(max, x), y)
+    y = as_tensor(x, "clip")
+    if y.dtype.kind == "c":
+        raise DTypeError(f"clip: expected real numbers, got {y.dtype}")
+    for limit, beyond in ((min, less), (max, greater)):
+        if limit is not None:
+            y, bound = operands(y, limit, "clip")
+            out = beyond(y, bound)
+            if not isinstance(limit, (int, float)) or limit != limit:
+                out = out | (bound != bound)
+            y = where(out, bound, y)
     return y
-
-
-def _limit(value: Any, x: Tensor) -> Tensor:
-    return (
-        value
-        if isinstance(value, Tensor)
-        else scalar(float(value), x._code if x._code <= F64 else F32)
-    )
 
 
 def _logical(name: str, ufunc: np.ufunc, symbol: str, methods: tuple[str, ...]) -> Any:
@@ -164,7 +164,7 @@ def _logical(name: str, ufunc: np.ufunc, symbol: str, methods: tuple[str, ...]) 
         if isinstance(a, Traced) or isinstance(b, Traced):
             return traced((a, b)).apply(combine, (a, b), {})
         x, y = operands(a, b, name)
-        if x._code <= F64:
+        if not F64 < x._code < COMPLEX64:
             raise DTypeError(f"{name}: expected booleans or integers, got {x.dtype}")
         try:
             return wrap_array(np.asarray(ufunc(x._array(), y._array()), order="C"))
@@ -213,7 +213,7 @@ def bitwise_invert(x: Tensor, /) -> Tensor:
     if isinstance(x, Traced):
         return x.apply(bitwise_invert, (x,), {})
     x = as_tensor(x, "bitwise_invert")
-    if x._code <= F64:
+    if not F64 < x._code < COMPLEX64:
         raise DTypeError(f"bitwise_invert: expected booleans or integers, got {x.dtype}")
     return wrap_array(np.asarray(np.invert(x._array()), order="C"))
 

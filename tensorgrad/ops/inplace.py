@@ -17,7 +17,7 @@ from tensorgrad.autograd._modes import mode
 from tensorgrad.autograd._tape import Leaf, Node, record
 from tensorgrad.dtypes import F64
 from tensorgrad.errors import DTypeError, ShapeError
-from tensorgrad.ops import arithmetic
+from tensorgrad.ops import arithmetic, comparisons, logic, matrix
 from tensorgrad.ops.regions import region_blank, region_embed, region_of, region_read
 from tensorgrad.ops.shaping import broadcast_to
 
@@ -126,6 +126,39 @@ for _name, _operators in (
     setattr(Tensor, _operators, _method)
 
 
+def _computed(function: Callable[[Any, Any], Tensor], name: str) -> Callable[[Tensor, Any], Tensor]:
+    """An in-place operator that computes beside self and writes back."""
+
+    def write(self: Tensor, other: Any) -> Tensor:
+        old = self
+        if mode.enabled and (self._node is not None or getattr(other, "_node", None)):
+            old = copy_raw(self)  # the gradient reads the values before the write
+            old._node = self._node
+            if other is self:
+                other = old
+            elif isinstance(other, Tensor) and overlap(self, other):
+                other = other.copy()
+        return update(self, function(old, other), name)
+
+    write.__name__ = write.__qualname__ = name
+    write.__doc__ = f"`{name}`: self becomes the result, which must have its shape and dtype."
+    return write
+
+
+for _function, _operators in (
+    (matrix.matmul, "__imatmul__"),
+    (arithmetic.floor_divide, "__ifloordiv__"),
+    (arithmetic.remainder, "__imod__"),
+    (arithmetic.pow, "__ipow__"),
+    (comparisons.bitwise_and, "__iand__"),
+    (comparisons.bitwise_or, "__ior__"),
+    (comparisons.bitwise_xor, "__ixor__"),
+    (logic.bitwise_left_shift, "__ilshift__"),
+    (logic.bitwise_right_shift, "__irshift__"),
+):
+    setattr(Tensor, _operators, _computed(_function, _operators))
+
+
 def copy_(self: Tensor, source: Any) -> Tensor:
     """Every element becomes that of `source`, broadcast and converted. Returns self."""
     source = as_tensor(source, "copy_")
@@ -149,7 +182,7 @@ def zero_(self: Tensor) -> Tensor:
     return fill_(self, 0)
 
 
-for _function in (copy_, fill_, zero_):
-    setattr(Tensor, _function.__name__, _function)
+for _write in (copy_, fill_, zero_):
+    setattr(Tensor, _write.__name__, _write)
 
 __all__: list[str] = []

@@ -30,7 +30,12 @@ def _normal_density(x: Tensor) -> Tensor:
 # ---- activations ---------------------------------------------------------------------------------
 
 
-@unary(saves="y", reference=lambda x: np.maximum(x, 0), integers="numpy", cases=cases(avoid=[0.0]))
+@unary(
+    saves="y",
+    reference=lambda x: np.maximum(x, x.dtype.type(0)),
+    integers="numpy",
+    cases=cases(avoid=[0.0]),
+)
 def relu(x: Tensor, /) -> Tensor:
     """max(x, 0), element by element. x: (...), any real dtype. Returns (...), the same dtype. The
     derivative at 0 is 0.
@@ -88,6 +93,7 @@ def tanh(x: Tensor, /) -> Tensor:
 @unary(
     saves="y",
     second=lambda y: 1.0 - y * 2.0,
+    complex=True,
     reference=lambda x: 1 / (1 + np.exp(-x)),
     cases=cases(),
 )
@@ -297,6 +303,7 @@ def sqrt(x: Tensor, /) -> Tensor:
 @unary(
     saves="y",
     second=lambda y: square(y) * -1.5,
+    complex=True,
     reference=lambda x: 1 / np.sqrt(x),
     cases=cases(low=0.3, high=3.0),
 )
@@ -313,6 +320,7 @@ def rsqrt(x: Tensor, /) -> Tensor:
 @unary(
     saves="y",
     second=lambda y: y * -2.0,
+    complex=True,
     reference=lambda x: 1 / x,
     cases=cases(avoid=[0.0], margin=0.4),
 )
@@ -341,6 +349,7 @@ def square(x: Tensor, /) -> Tensor:
 
 @unary(
     saves="x",
+    complex=True,
     second=lambda x, exponent: power(x, exponent - 2.0) * (exponent * (exponent - 1.0)),
     reference=lambda x, exponent: np.power(x, exponent),
     cases=cases(low=0.3, high=2.0, exponent=2.5)
@@ -370,8 +379,8 @@ def power(x: Tensor, exponent: float) -> Tensor:
     method=("abs", "__abs__"),
 )
 def abs(x: Tensor, /) -> Tensor:
-    """The absolute value. x: (...), any real dtype. Returns (...), the same dtype. The derivative
-    at 0 is 0.
+    """The absolute value. x: (...), any dtype. Returns (...), the same dtype, of complex numbers
+    the real one. The derivative at 0 is 0.
 
     >>> import tensorgrad
     >>> tensorgrad.abs(tensorgrad.tensor([-3.0]))
@@ -433,7 +442,13 @@ def ceil(x: Tensor, /) -> Tensor:
     ...
 
 
-@unary(saves=None, reference=np.round, integers="numpy", cases=cases(avoid=[-1.5, -0.5, 0.5, 1.5]))
+@unary(
+    saves=None,
+    reference=np.round,
+    integers="numpy",
+    complex=True,
+    cases=cases(avoid=[-1.5, -0.5, 0.5, 1.5]),
+)
 def round(x: Tensor, /) -> Tensor:
     """The nearest integer, halves to even. x: (...), any real dtype. Returns (...), the same dtype.
     No gradient.
@@ -508,6 +523,8 @@ def erf(x: Tensor, /) -> Tensor:
     ...
 
 
+negative = neg  # the Array API's name
+
 __all__ = [
     "abs",
     "ceil",
@@ -525,6 +542,7 @@ __all__ = [
     "log2",
     "log10",
     "neg",
+    "negative",
     "power",
     "reciprocal",
     "relu",

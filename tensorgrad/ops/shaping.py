@@ -10,7 +10,7 @@ import numpy as np
 
 from tensorgrad._tensor import Tensor, copy_raw, empty_raw, view
 from tensorgrad.autograd import Case, composite, op
-from tensorgrad.dtypes import ITEMSIZES, code_of
+from tensorgrad.dtypes import ITEMSIZES, check_device, code_of
 from tensorgrad.errors import ArgumentError, ShapeError
 from tensorgrad.shapes import (
     Shape,
@@ -362,19 +362,23 @@ def contiguous(x: Tensor) -> Tensor:
 
 
 @op(
-    gradient=lambda gy, y, x, dtype: astype(gy, x.dtype),
+    gradient=lambda gy, y, x, dtype, copy, device: astype(gy, x.dtype),
     reference=lambda x, dtype: x.astype(dtype),
     cases=(Case((3, 4), dtype=np.float64), Case((), dtype=np.float64)),
 )
-def astype(x: Tensor, dtype: Any) -> Tensor:
-    """x converted to another dtype: a copy. The gradient flows between float32 and float64, and
-    ends at an integer dtype.
+def astype(x: Tensor, dtype: Any, *, copy: bool = True, device: Any = None) -> Tensor:
+    """x converted to another dtype: a copy, but x itself with copy=False if it has the dtype. The
+    gradient flows between float32 and float64, and ends at an integer dtype. device: "cpu" or None.
+    Raises DTypeError, ArgumentError.
 
     >>> import tensorgrad
     >>> tensorgrad.astype(tensorgrad.tensor([1.7]), "int64")
     tensor([1])
     """
     code = code_of(dtype, "astype")
+    check_device(device, "astype")
+    if x._code == code and not copy:
+        return x
     y = empty_raw(x._shape, x._size, code)
     with np.errstate(
         invalid="ignore", over="ignore"

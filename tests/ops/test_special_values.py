@@ -22,6 +22,10 @@ MANY = np.tile(SPECIAL, 7)[:67]
 LIMITS = {"gelu": (nan, inf, -0.0), "gelu_tanh": (nan, inf, -0.0), "silu": (nan, inf, -0.0)}
 # what makes of -0.0 a zero whose sign NumPy does not define, or that the reference loses
 EITHER_ZERO = ("relu", "elu", "sign")
+PAIRS = (
+    *("add", "sub", "mul", "div", "maximum", "minimum", "pow", "remainder", "floor_divide"),
+    *("copysign", "atan2", "hypot", "logaddexp"),
+)
 PLAIN = [o for o in registry.values() if o.family == "unary" and not o.cases[0].params]
 
 
@@ -56,7 +60,7 @@ def test_activations_at_their_limits(name: str, dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", ["add", "sub", "mul", "div", "maximum", "minimum", "pow"])
+@pytest.mark.parametrize("name", PAIRS)
 @pytest.mark.parametrize("layout", ["flat", "broadcast"])
 def test_pairs(name: str, dtype: Any, layout: str) -> None:
     reference = registry[name].reference
