@@ -190,7 +190,7 @@ def segment_rows(setting: Any) -> Iterator[Any]:
             scale = tensorgrad.tensor(1 / counts)
 
             def scattered(x: Any, index: Any = index, shape: Any = (segments, cols)) -> Any:
-                return tensorgrad.ops.indexing.take_gradient(x, index, shape)
+                return tensorgrad.ops.take_gradient(x, index, shape, 0)
 
             def added(x: Any, at: Any = at, shape: Any = (segments, cols)) -> Any:
                 return torch.zeros(shape).index_add(0, at, x)
