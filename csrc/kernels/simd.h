@@ -81,6 +81,13 @@ typedef double vec_unaligned_f64 __attribute__((vector_size(TG_VECTOR_BYTES), ma
 #define v_sin TG_CAT(v_sin_, TG_SUFFIX)
 #define v_cos TG_CAT(v_cos_, TG_SUFFIX)
 #define v_tan TG_CAT(v_tan_, TG_SUFFIX)
+#define v_asin TG_CAT(v_asin_, TG_SUFFIX)
+#define v_acos TG_CAT(v_acos_, TG_SUFFIX)
+#define v_atan TG_CAT(v_atan_, TG_SUFFIX)
+#define v_atan2 TG_CAT(v_atan2_, TG_SUFFIX)
+#define v_sinh TG_CAT(v_sinh_, TG_SUFFIX)
+#define v_cosh TG_CAT(v_cosh_, TG_SUFFIX)
+#define v_hypot TG_CAT(v_hypot_, TG_SUFFIX)
 #define v_pow TG_CAT(v_pow_, TG_SUFFIX)
 
 /* TG_MM(max) is the intrinsic of that name for the vector's width and element type. */

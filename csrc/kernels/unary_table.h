@@ -47,11 +47,11 @@
     TG_UNARY_OP(power, COSTLY, v_pow(x, p0), X, v_power_grad(gy, x, p0))                                                       \
     TG_UNARY_OP(scale, CHEAP, p0 * x + p1, X, p0 * gy)                                                                         \
     TG_UNARY_OP(fill, CHEAP, p0, X, v_set(0))                                                                                  \
-    TG_UNARY_OP(asin, COSTLY, v_call(x, asin), X, gy / v_sqrt((v_set(1) - x) * (v_set(1) + x)))                                \
-    TG_UNARY_OP(acos, COSTLY, v_call(x, acos), X, -gy / v_sqrt((v_set(1) - x) * (v_set(1) + x)))                               \
-    TG_UNARY_OP(atan, COSTLY, v_call(x, atan), X, gy / (v_set(1) + x * x))                                                     \
-    TG_UNARY_OP(sinh, COSTLY, v_call(x, sinh), X, gy * v_call(x, cosh))                                                        \
-    TG_UNARY_OP(cosh, COSTLY, v_call(x, cosh), X, gy * v_call(x, sinh))                                                        \
+    TG_UNARY_OP(asin, COSTLY, v_asin(x), X, gy / v_sqrt((v_set(1) - x) * (v_set(1) + x)))                                \
+    TG_UNARY_OP(acos, COSTLY, v_acos(x), X, -gy / v_sqrt((v_set(1) - x) * (v_set(1) + x)))                               \
+    TG_UNARY_OP(atan, COSTLY, v_atan(x), X, gy / (v_set(1) + x * x))                                                     \
+    TG_UNARY_OP(sinh, COSTLY, v_sinh(x), X, gy * v_cosh(x))                                                        \
+    TG_UNARY_OP(cosh, COSTLY, v_cosh(x), X, gy * v_sinh(x))                                                        \
     TG_UNARY_OP(asinh, COSTLY, v_call(x, asinh), X, gy / v_sqrt(v_set(1) + x * x))                                             \
     TG_UNARY_OP(acosh, COSTLY, v_call(x, acosh), X, gy / v_sqrt((x - v_set(1)) * (x + v_set(1))))                              \
     TG_UNARY_OP(atanh, COSTLY, v_call(x, atanh), X, gy / ((v_set(1) - x) * (v_set(1) + x)))                                    \

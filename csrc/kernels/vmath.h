@@ -205,6 +205,7 @@ TG_INLINE vec v_square_root(vec x) { return v_sqrt(x); }
 TG_INLINE vec v_inverse_root(vec x) { return v_set(1) / v_sqrt(x); }
 #endif
 #include "vmath_more.h"
+#include "vmath_angles.h"
 #include "vmath_gates.h"
 #include "vmath_pow.h"
 

@@ -1,4 +1,4 @@
-/* vmath_special.h: inverse trigonometric, hyperbolic, gamma and error functions; included once per element type.
+/* vmath_special.h: inverse hyperbolic, gamma and error functions; included once per element type.
  *
  * Lane by lane through double precision: the C library's functions where it has them (below 1 ulp), those of special.h else.
  * float32 results are the double ones rounded. A lane's result depends on nothing but its own input.
