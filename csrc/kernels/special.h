@@ -85,7 +85,7 @@ static inline double tg_polygamma(double x, double n) {
     return (even ? -1 : 1) * tgamma(n + 1) * tg_zeta(n + 1, x);
 }
 
-/* Winitzki's closed form, then Halley's method three times; above 1/2 against erfc, where 1 - |x| is exact. */
+/* Winitzki's closed form, then Halley's method, two or three times; above 1/2 against erfc, where 1 - |x| is exact. */
 static inline double tg_erfinv(double x) {
     const double a = fabs(x), rest = 1 - a;
     if (!(a < 1)) return a == 1 ? copysign(INFINITY, x) : NAN;
@@ -96,6 +96,7 @@ static inline double tg_erfinv(double x) {
         const double error = a > 0.5 ? rest - erfc(y) : erf(y) - a;
         const double step = error * 0.88622692545275801365 * exp(y * y);
         y -= step / (1 + y * step);
+        if (fabs(step) < 1e-6 * y) break; /* what is left is of the size of its cube */
     }
     return copysign(y, x);
 }

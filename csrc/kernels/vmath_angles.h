@@ -45,9 +45,8 @@ TG_INLINE vec v_acos(vec x) {
     return v_select(v_abs(x) <= v_set(0.5), inside, outside);
 }
 
-/* The smaller of |y| and |x| over the larger is the tangent of an angle up to pi/4; beyond 1/2, r is that of the angle less pi/4. The
- * angle of (x, y) is then k pi/4 + atan(r) or k pi/4 - atan(r). */
-TG_INLINE vec v_atan2(vec y, vec x) {
+/* k pi/4 + atan(r) for |r| <= 1/2 */
+TG_INLINE vec FN(angle)(vec r, vec k) {
 #if TG_BITS == 32
     static const real c[] = {-0.333333254f, 0.199982122f, -0.14227204f, 0.104227163f, -0.055816628f};
 #else
@@ -55,25 +54,41 @@ TG_INLINE vec v_atan2(vec y, vec x) {
                              -0.09090904370311348, 0.07692198451257941, -0.06665052856794013, 0.058664967492257074,
                              -0.05157516225552972, 0.04283578705573422, -0.02895352123252625, 0.011152908092096216};
 #endif
+    const vec z = r * r;
+    return k * v_set(QUARTER_PI_HIGH) + (r + (r * z * v_polynomial(z, c) + k * v_set(QUARTER_PI_LOW)));
+}
+
+/* The angle whose tangent is low / high, 0 <= low <= high: r, up to 1/2, is the tangent of the angle less k pi/4, k = 0 or 1. */
+TG_INLINE vec FN(tangent)(vec low, vec high, vec *k) {
+    const ivec middle = low > v_set(0.5) * high;
+    *k = v_select(middle, v_set(1), v_set(0));
+    return v_select(middle, low - high, low) / v_select(middle, low + high, high);
+}
+
+/* Steeper than pi/4 an angle is pi/2 less that of 1 / |x|. */
+TG_INLINE vec v_atan(vec x) {
+    vec k;
+    const vec a = v_abs(x), one = v_set(1);
+    const ivec steep = a > one;
+    const vec r = FN(tangent)(v_select(steep, one, a), v_select(steep, a, one), &k);
+    return v_copysign(FN(angle)(v_select(steep, -r, r), v_select(steep, v_set(2) - k, k)), x);
+}
+
+/* The angle of (|x|, |y|), mirrored into the quadrant of (x, y) */
+TG_INLINE vec v_atan2(vec y, vec x) {
     const vec ay = v_abs(y), ax = v_abs(x), one = v_set(1), zero = v_set(0);
-    const ivec steep = ay > ax, infinite = v_max(ay, ax) == v_set(INFINITY);
-    vec high = v_select(steep, ay, ax), low = v_select(steep, ax, ay);
+    const ivec steep = ay > ax, left = (ivec)x < 0, infinite = v_max(ay, ax) == v_set(INFINITY);
+    vec high = v_select(steep, ay, ax), low = v_select(steep, ax, ay), k;
     low = v_select(infinite, v_select(low == high, one, zero), low);
     high = v_select(infinite | (high == zero), one, high);
     const vec scale =
         v_select(high > v_set(TG_REAL_PICK(0x1p100, 0x1p1000)), v_set(0x1p-4), one); /* high + low is finite */
-    low *= scale, high *= scale;
-    const ivec middle = low > v_set(0.5) * high;
-    vec r = v_select(middle, low - high, low) / v_select(middle, low + high, high), k = v_select(middle, one, zero);
-    const ivec left = (ivec)x < 0;
+    const vec r = FN(tangent)(low * scale, high * scale, &k);
     k = v_select(steep, v_set(2) - k, k);
     k = v_select(left, v_set(4) - k, k);
-    r = v_select(steep ^ left, -r, r);
-    const vec z = r * r,
-              angle = k * v_set(QUARTER_PI_HIGH) + (r + (r * z * v_polynomial(z, c) + k * v_set(QUARTER_PI_LOW)));
-    return v_select((x != x) | (y != y), x + y, v_copysign(angle, y));
+    const vec angle = v_copysign(FN(angle)(v_select(steep ^ left, -r, r), k), y);
+    return v_select((x != x) | (y != y), x + y, angle);
 }
-TG_INLINE vec v_atan(vec x) { return v_atan2(x, v_set(1)); }
 
 /* exp(|x|) / 2, finite as long as sinh and cosh are */
 TG_INLINE vec FN(half_exp)(vec a) {
