@@ -14,7 +14,7 @@
 #define gemm_plan FN(gemm_plan)
 
 #define GEMM_STEPS 512       /* longest block of k: c is read and written once for each */
-#define GEMM_BLOCK (1 << 20) /* bytes of a's block: half of a second-level cache */
+#define GEMM_BLOCK (1 << 19) /* bytes of a's block: it stays in a second-level cache while panels and c pass through */
 #define GEMM_KEEP 4          /* row tiles from which a copy of the panel of b pays, */
 #define GEMM_NEAR 1024       /* if its rows are further apart than so many bytes */
 
@@ -175,14 +175,18 @@ static void FN(multiply_panel)(const gemm_product *p, gemm_plan *plan, const gem
 #endif
         const int64_t slice = !next ? 0 : packed + share < next->steps ? share : next->steps - packed;
         gemm_copy copy = {.rows = 0};
-        if (slice && !p->b_transposed && next->vectors == place->vectors && next->columns == place->vectors * LANES)
+        if (slice && p->b_transposed) /* what is packed after the tile is brought near while it runs */
+            copy = (gemm_copy){FN(panel_at)(p, next, packed), p->ldb, next->columns, NULL};
+        else if (slice && next->vectors == place->vectors && next->columns == place->vectors * LANES)
             copy =
                 (gemm_copy){FN(panel_at)(p, next, packed), p->ldb, slice, next_panel + packed * place->vectors * LANES};
         const int64_t left_over = slice - copy.rows;
         kernel(place->steps, a, a_row, a_step, b, b_step, p->c + (place->i + i) * p->ldc + place->j, p->ldc, &finish,
                copy.rows ? &copy : NULL);
         packed += slice;
-        if (copy.rows + left_over) FN(pack_panel)(p, next, packed - copy.rows - left_over, packed, next_panel);
+        if (p->b_transposed && slice)
+            FN(pack_panel)(p, next, packed - slice, packed, next_panel);
+        else if (copy.rows + left_over) FN(pack_panel)(p, next, packed - copy.rows - left_over, packed, next_panel);
         i += count;
     }
 }
@@ -199,7 +203,7 @@ static int FN(multiply)(const gemm_product *p) {
     gemm_plan plan = {.most_rows = p->m};
     plan.most_steps = FN(gemm_divide_up)(FN(gemm_divide_up)(p->k, blocks), 8) * 8; /* of k alone: it sets the order */
     plan.block_step = plan.most_steps + LANES; /* rows of the copy do not fall on the same cache set */
-    const int64_t row_bytes = plan.block_step * (int64_t)sizeof(real);
+    const int64_t row_bytes = plan.most_steps * (int64_t)sizeof(real);
     if (p->m > 1 && p->m * row_bytes > GEMM_BLOCK) {
         plan.most_rows = FN(gemm_divide_up)(p->m, FN(gemm_divide_up)(p->m * row_bytes, GEMM_BLOCK));
         plan.most_rows = FN(gemm_divide_up)(plan.most_rows, 24) * 24;

@@ -73,6 +73,7 @@ typedef void (*gemm_tile_fn)(int64_t steps, const real *a, int64_t a_row, int64_
 #define GEMM_GROUP 1
 #endif
 #define GEMM_UNROLL 4 /* steps of such a tile at a time */
+#define GEMM_FINISH 64 /* steps from the end at which it has c brought near */
 
 #if defined(__x86_64__)
 #define GEMM_IN_REGISTER(v) __asm__("" : "+v"(v)) /* one load per broadcast, not one per multiply-add */
@@ -94,6 +95,18 @@ TG_INLINE void FN(gemm_keep)(real *row, const int v, const int cut, int64_t last
         v_store(row + v * LANES, sum);
 }
 
+/* *sum += x * y. The instruction by name keeps the sum in its register; compilers else write it into that of x or y, move it, and
+ * run out of registers. */
+TG_INLINE void FN(gemm_add)(vec *sum, vec x, vec y) {
+#if TG_VECTOR_BYTES == 16
+    *sum += x * y;
+#elif TG_BITS == 32
+    __asm__("vfmadd231ps %2, %1, %0" : "+v"(*sum) : "v"(x), "v"(y));
+#else
+    __asm__("vfmadd231pd %2, %1, %0" : "+v"(*sum) : "v"(x), "v"(y));
+#endif
+}
+
 /* One step: sums += column of a times row of b, whose vector `cut` has `last` lanes (-1: none is cut). packed: the column of a
  * is contiguous. */
 TG_INLINE void FN(gemm_step)(const int vectors, const int rows, const int packed, const char *a, const int64_t *odd, const real *b,
@@ -109,7 +122,7 @@ TG_INLINE void FN(gemm_step)(const int vectors, const int rows, const int packed
         vec x = *(const real *)(a + offset) - (vec){0};
         if (vectors > 1) GEMM_IN_REGISTER(x);
 #pragma GCC unroll 4
-        for (int v = 0; v < vectors; v++) sums[i * vectors + v] += x * row[v];
+        for (int v = 0; v < vectors; v++) FN(gemm_add)(&sums[i * vectors + v], x, row[v]);
     }
 }
 
@@ -190,7 +203,15 @@ TG_INLINE void FN(gemm_tile)(const int vectors, const int rows, const int packed
     if (2 * vectors > GEMM_MAX_VECTORS && rows == GEMM_MAX_ROWS(vectors) && copy && last == LANES) {
         const real *from = copy->from, *const end = from + copy->rows * copy->step;
         real *to = copy->to;
-        for (; k + GEMM_STRIDE <= steps && from != end; k += GEMM_STRIDE) {
+        for (; !to && k + GEMM_STRIDE <= steps && from != end; k += GEMM_STRIDE, from += copy->step) {
+            __builtin_prefetch(from, 0, 2);
+#pragma GCC unroll 8
+            for (int s = 0; s < GEMM_STRIDE; s++, at += a_bytes, b += b_step) {
+                if (!packed) GEMM_OPAQUE(at);
+                FN(gemm_step)(vectors, rows, packed, at, odd, b, -1, last, sums);
+            }
+        }
+        for (; to && k + GEMM_STRIDE <= steps && from != end; k += GEMM_STRIDE) {
             const real *soon = from + GEMM_AHEAD * copy->step;
 #pragma GCC unroll 4
             for (int v = 0; v < vectors; v++) {
@@ -206,14 +227,28 @@ TG_INLINE void FN(gemm_tile)(const int vectors, const int rows, const int packed
                 FN(gemm_step)(vectors, rows, packed, at, odd, b, -1, last, sums);
             }
         }
-        copy->rows -= (to - copy->to) / (vectors * LANES);
+        copy->rows -= to ? (to - copy->to) / (vectors * LANES) : 0;
         copy->from = from;
         copy->to = to;
     }
-    for (; packed && k + GEMM_UNROLL <= steps; k += GEMM_UNROLL)
+    if (packed) {
+        const int64_t whole = steps - GEMM_UNROLL + 1;
+        for (; k < whole - GEMM_FINISH; k += GEMM_UNROLL)
 #pragma GCC unroll 4
-        for (int s = 0; s < GEMM_UNROLL; s++, at += a_bytes, b += b_step)
-            FN(gemm_step)(vectors, rows, packed, at, odd, b, -1, last, sums);
+            for (int s = 0; s < GEMM_UNROLL; s++, at += a_bytes, b += b_step)
+                FN(gemm_step)(vectors, rows, packed, at, odd, b, -1, last, sums);
+        const real *p = c;
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++, p += ldc) {
+            GEMM_OPAQUE(p);
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++) __builtin_prefetch(p + v * LANES, 1, 3);
+        }
+        for (; k < whole; k += GEMM_UNROLL)
+#pragma GCC unroll 4
+            for (int s = 0; s < GEMM_UNROLL; s++, at += a_bytes, b += b_step)
+                FN(gemm_step)(vectors, rows, packed, at, odd, b, -1, last, sums);
+    }
     if (GEMM_MASKED && !packed && last < LANES) {
         for (; k < steps; k++, at += a_bytes, b += b_step)
             FN(gemm_step)(vectors, rows, packed, at, odd, b, vectors - 1, last, sums);
