@@ -145,6 +145,24 @@ static void FN(copy_rows)(const gemm_product *p, const gemm_place *place, int64_
     plan->copied += rows;
 }
 
+/* What is read after the next tile: the rows of a that will be copied then, else the slice of b that will be turned round. */
+TG_INLINE void FN(choose_fetch)(const gemm_product *p, const gemm_plan *plan, const gemm_place *place,
+                                const gemm_place *next, int64_t packed, int64_t slice, gemm_copy *copy) {
+    int64_t columns = 0;
+    if (plan->grouped && p->a_step == 1 && plan->copied < place->rows) {
+        copy->soon = FN(rows_at)(p, place, plan->copied);
+        copy->soon_step = p->a_row;
+        copy->soon_rows = place->rows - plan->copied < GEMM_GROUP ? place->rows - plan->copied : GEMM_GROUP;
+        columns = place->steps;
+    } else if (p->b_transposed && slice) {
+        copy->soon = FN(panel_at)(p, next, packed);
+        copy->soon_step = p->ldb;
+        copy->soon_rows = next->columns;
+        columns = slice;
+    }
+    copy->soon_pieces = FN(gemm_divide_up)(columns * (int64_t)sizeof(real), GEMM_PIECE);
+}
+
 /* One panel. While its tiles run, the next one is packed, a slice with each tile; a's rows are copied before their first use. */
 static void FN(multiply_panel)(const gemm_product *p, gemm_plan *plan, const gemm_place *place, const real *panel,
                                const gemm_place *next, real *next_panel) {
@@ -174,19 +192,18 @@ static void FN(multiply_panel)(const gemm_product *p, gemm_plan *plan, const gem
         if (grouped && panel && count == GEMM_GROUP && place->columns == 3 * LANES) kernel = FN(gemm_packed_tile);
 #endif
         const int64_t slice = !next ? 0 : packed + share < next->steps ? share : next->steps - packed;
-        gemm_copy copy = {.rows = 0};
-        if (slice && p->b_transposed) /* what is packed after the tile is brought near while it runs */
-            copy = (gemm_copy){FN(panel_at)(p, next, packed), p->ldb, next->columns, NULL};
-        else if (slice && next->vectors == place->vectors && next->columns == place->vectors * LANES)
-            copy =
-                (gemm_copy){FN(panel_at)(p, next, packed), p->ldb, slice, next_panel + packed * place->vectors * LANES};
+        gemm_copy copy = {.from = p->a, .to = p->c}; /* nothing */
+        if (slice && !p->b_transposed && next->vectors == place->vectors && next->columns == place->vectors * LANES)
+            copy = (gemm_copy){.from = FN(panel_at)(p, next, packed),
+                               .step = p->ldb,
+                               .rows = slice,
+                               .to = next_panel + packed * place->vectors * LANES};
+        FN(choose_fetch)(p, plan, place, next, packed, slice, &copy);
         const int64_t left_over = slice - copy.rows;
         kernel(place->steps, a, a_row, a_step, b, b_step, p->c + (place->i + i) * p->ldc + place->j, p->ldc, &finish,
-               copy.rows ? &copy : NULL);
+               copy.rows || copy.soon_rows ? &copy : NULL);
         packed += slice;
-        if (p->b_transposed && slice)
-            FN(pack_panel)(p, next, packed - slice, packed, next_panel);
-        else if (copy.rows + left_over) FN(pack_panel)(p, next, packed - copy.rows - left_over, packed, next_panel);
+        if (copy.rows + left_over) FN(pack_panel)(p, next, packed - copy.rows - left_over, packed, next_panel);
         i += count;
     }
 }

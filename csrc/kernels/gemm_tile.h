@@ -11,6 +11,7 @@
 #define gemm_copy FN(gemm_copy)
 
 #define GEMM_STRIDE 6 /* steps between two copied rows: more at a time would hold up the tile's own loads */
+#define GEMM_PIECE 256 /* bytes of a row fetched at a time */
 #define GEMM_AHEAD 6  /* rows between the fetch and the copy, about the time that the third-level cache takes */
 
 /* What becomes of a finished block of sums. */
@@ -21,11 +22,14 @@ typedef struct {
     int64_t columns;  /* of the tile that exist: only the last vector may be cut */
 } gemm_finish;
 
-/* Rows of the panel that comes next, of which a full tile copies up to `rows` as it goes. */
+/* Rows of the panel that comes next, of which a full tile copies up to `rows` as it goes; and what else will be read soon, which
+ * it then has fetched, as far as its steps last. */
 typedef struct {
     const real *from; /* (rows, vectors * LANES), `step` elements apart */
     int64_t step, rows;
     real *to; /* (rows, vectors * LANES), contiguous */
+    const real *soon; /* soon_rows, soon_step elements apart, of soon_pieces of GEMM_PIECE bytes */
+    int64_t soon_step, soon_rows, soon_pieces;
 } gemm_copy;
 
 /* a[i * a_row + k * a_step] is row i at step k, b + k * b_step the row of b: rows x vectors * LANES products are summed over
@@ -203,15 +207,7 @@ TG_INLINE void FN(gemm_tile)(const int vectors, const int rows, const int packed
     if (2 * vectors > GEMM_MAX_VECTORS && rows == GEMM_MAX_ROWS(vectors) && copy && last == LANES) {
         const real *from = copy->from, *const end = from + copy->rows * copy->step;
         real *to = copy->to;
-        for (; !to && k + GEMM_STRIDE <= steps && from != end; k += GEMM_STRIDE, from += copy->step) {
-            __builtin_prefetch(from, 0, 2);
-#pragma GCC unroll 8
-            for (int s = 0; s < GEMM_STRIDE; s++, at += a_bytes, b += b_step) {
-                if (!packed) GEMM_OPAQUE(at);
-                FN(gemm_step)(vectors, rows, packed, at, odd, b, -1, last, sums);
-            }
-        }
-        for (; to && k + GEMM_STRIDE <= steps && from != end; k += GEMM_STRIDE) {
+        for (; k + GEMM_STRIDE <= steps && from != end; k += GEMM_STRIDE) {
             const real *soon = from + GEMM_AHEAD * copy->step;
 #pragma GCC unroll 4
             for (int v = 0; v < vectors; v++) {
@@ -227,9 +223,26 @@ TG_INLINE void FN(gemm_tile)(const int vectors, const int rows, const int packed
                 FN(gemm_step)(vectors, rows, packed, at, odd, b, -1, last, sums);
             }
         }
-        copy->rows -= to ? (to - copy->to) / (vectors * LANES) : 0;
+        copy->rows -= (to - copy->to) / (vectors * LANES);
         copy->from = from;
         copy->to = to;
+        int64_t row = 0;
+        const char *soon = (const char *)copy->soon;
+        for (int64_t left = copy->soon_rows * copy->soon_pieces; left > 0 && k + GEMM_STRIDE <= steps; left--) {
+            const char *piece = soon + row * copy->soon_step * (int64_t)sizeof(real);
+#pragma GCC unroll 4
+            for (int line = 0; line < GEMM_PIECE; line += 64) __builtin_prefetch(piece + line, 0, 2);
+            if (++row == copy->soon_rows) {
+                row = 0;
+                soon += GEMM_PIECE;
+            }
+#pragma GCC unroll 8
+            for (int s = 0; s < GEMM_STRIDE; s++, at += a_bytes, b += b_step) {
+                if (!packed) GEMM_OPAQUE(at);
+                FN(gemm_step)(vectors, rows, packed, at, odd, b, -1, last, sums);
+            }
+            k += GEMM_STRIDE;
+        }
     }
     if (packed) {
         const int64_t whole = steps - GEMM_UNROLL + 1;
