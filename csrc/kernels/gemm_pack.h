@@ -103,20 +103,21 @@ TG_INLINE void FN(transpose_square)(const real *from, int64_t step, real *to, in
     vec rows[LANES];
 #pragma GCC unroll 16
     for (int r = 0; r < LANES; r++) rows[r] = v_load(from + r * step);
-#define EXCHANGE(distance)                                                                              \
+#define EXCHANGE(distance)                                                                                  \
     _Pragma("GCC unroll 16") for (int r = 0; r < LANES; r++) if (LANES > (distance) && !(r & (distance))) { \
-        const vec a = rows[r], b = rows[(r + (distance)) % LANES];                                      \
-        rows[r] = TG_SHUFFLE(a, b, TG_KEPT, distance);                                                  \
-        rows[(r + (distance)) % LANES] = TG_SHUFFLE(a, b, TG_SWAPPED, distance);                        \
+        const vec a = rows[r], b = rows[(r + (distance)) % LANES];                                          \
+        rows[r] = TG_SHUFFLE(a, b, TG_KEPT, distance);                                                      \
+        rows[(r + (distance)) % LANES] = TG_SHUFFLE(a, b, TG_SWAPPED, distance);                            \
     }
 #define TG_KEPT(lane, s) ((lane) & (s) ? (lane) - (s) + TG_VECTOR_BYTES * 8 / TG_BITS : (lane))
 #define TG_SWAPPED(lane, s) ((lane) & (s) ? (lane) + TG_VECTOR_BYTES * 8 / TG_BITS : (lane) + (s))
-    EXCHANGE(8) EXCHANGE(4) EXCHANGE(2) EXCHANGE(1)
+    EXCHANGE(8)
+    EXCHANGE(4) EXCHANGE(2) EXCHANGE(1)
 #undef EXCHANGE
 #undef TG_KEPT
 #undef TG_SWAPPED
 #pragma GCC unroll 16
-    for (int k = 0; k < LANES; k++) v_store(to + k * width, rows[k]);
+        for (int k = 0; k < LANES; k++) v_store(to + k * width, rows[k]);
 }
 #endif
 
@@ -130,8 +131,7 @@ static void FN(pack_transposed)(int64_t steps, int64_t columns, const real *from
         vec out[16 / sizeof(real)];
         if (count == LANES) {
 #if TG_VECTOR_BYTES == 64
-            for (; k + LANES <= steps; k += LANES)
-                FN(transpose_square)(from + k, from_step, packed + k * width, width);
+            for (; k + LANES <= steps; k += LANES) FN(transpose_square)(from + k, from_step, packed + k * width, width);
 #endif
             for (; k + QUAD <= steps; k += QUAD) {
                 FN(transpose_quads)(from + k, from_step, LANES, LANES, out);

@@ -99,15 +99,15 @@ TG_INLINE void FN(gemm_keep)(real *row, const int v, const int cut, int64_t last
         v_store(row + v * LANES, sum);
 }
 
-/* *sum += x * y. The instruction by name keeps the sum in its register; compilers else write it into that of x or y, move it, and
- * run out of registers. */
+/* *sum += x * y. With AVX-512 the instruction by name keeps the sum in its register: compilers else write it into
+ * that of x or y, move it, and run out of registers. */
 TG_INLINE void FN(gemm_add)(vec *sum, vec x, vec y) {
-#if TG_VECTOR_BYTES == 16
-    *sum += x * y;
-#elif TG_BITS == 32
+#if TG_VECTOR_BYTES == 64 && TG_BITS == 32
     __asm__("vfmadd231ps %2, %1, %0" : "+v"(*sum) : "v"(x), "v"(y));
-#else
+#elif TG_VECTOR_BYTES == 64
     __asm__("vfmadd231pd %2, %1, %0" : "+v"(*sum) : "v"(x), "v"(y));
+#else
+    *sum += x * y;
 #endif
 }
 
