@@ -13,10 +13,12 @@
 #define gemm_place FN(gemm_place)
 #define gemm_plan FN(gemm_plan)
 
-#define GEMM_STEPS 512       /* longest block of k: c is read and written once for each */
-#define GEMM_BLOCK (1 << 20) /* bytes of a's block: half of a second-level cache */
-#define GEMM_KEEP 4          /* row tiles from which a copy of the panel of b pays, */
-#define GEMM_NEAR 1024       /* if its rows are further apart than so many bytes */
+#define GEMM_STEPS 512                                  /* longest block of k: c is read and written once for each */
+#define GEMM_BLOCK (GEMM_GROUP > 1 ? 1 << 19 : 1 << 20) /* bytes of a's block: it stays in a second-level cache */
+#define GEMM_TURNED \
+    (1 << 22)          /* most bytes of a transposed b that are kept for the next blocks of rows, once turned round */
+#define GEMM_KEEP 4    /* row tiles from which a copy of the panel of b pays, */
+#define GEMM_NEAR 1024 /* if its rows are further apart than so many bytes */
 
 /* c = finish(a b). a: (m, k), element (i, p) at i * a_row + p * a_step. b: (k, n) with row step ldb, or (n, k) if b_transposed */
 typedef struct {
@@ -65,6 +67,9 @@ typedef struct {
     real *block;    /* (most_rows, most_steps), the rows of a group interleaved; NULL: a is read where it lies */
     int grouped;    /* groups_rows */
     int64_t copied; /* rows of the block that are there */
+    real *panels;   /* two panels of b in turn, or with kept all those of a block of k; NULL: b is read where it lies */
+    int64_t panel_size;
+    int kept;
 } gemm_plan;
 
 static void FN(set_panel)(const gemm_product *p, int64_t j, gemm_place *place) {
@@ -145,6 +150,25 @@ static void FN(copy_rows)(const gemm_product *p, const gemm_place *place, int64_
     plan->copied += rows;
 }
 
+/* What is read after the next tile: the rows of a that will be copied then, else the slice of b that will be turned round (with
+ * AVX-512 only: elsewhere the tiles have no turns to spare). */
+TG_INLINE void FN(choose_fetch)(const gemm_product *p, const gemm_plan *plan, const gemm_place *place,
+                                const gemm_place *next, int64_t packed, int64_t slice, gemm_copy *copy) {
+    int64_t columns = 0;
+    if (plan->grouped && p->a_step == 1 && plan->copied < place->rows) {
+        copy->soon = FN(rows_at)(p, place, plan->copied);
+        copy->soon_step = p->a_row;
+        copy->soon_rows = place->rows - plan->copied < GEMM_GROUP ? place->rows - plan->copied : GEMM_GROUP;
+        columns = place->steps;
+    } else if (GEMM_GROUP > 1 && p->b_transposed && slice) {
+        copy->soon = FN(panel_at)(p, next, packed);
+        copy->soon_step = p->ldb;
+        copy->soon_rows = next->columns;
+        columns = slice;
+    }
+    copy->soon_pieces = FN(gemm_divide_up)(columns * (int64_t)sizeof(real), GEMM_PIECE);
+}
+
 /* One panel. While its tiles run, the next one is packed, a slice with each tile; a's rows are copied before their first use. */
 static void FN(multiply_panel)(const gemm_product *p, gemm_plan *plan, const gemm_place *place, const real *panel,
                                const gemm_place *next, real *next_panel) {
@@ -174,13 +198,16 @@ static void FN(multiply_panel)(const gemm_product *p, gemm_plan *plan, const gem
         if (grouped && panel && count == GEMM_GROUP && place->columns == 3 * LANES) kernel = FN(gemm_packed_tile);
 #endif
         const int64_t slice = !next ? 0 : packed + share < next->steps ? share : next->steps - packed;
-        gemm_copy copy = {.rows = 0};
+        gemm_copy copy = {.from = p->a, .to = p->c}; /* nothing */
         if (slice && !p->b_transposed && next->vectors == place->vectors && next->columns == place->vectors * LANES)
-            copy =
-                (gemm_copy){FN(panel_at)(p, next, packed), p->ldb, slice, next_panel + packed * place->vectors * LANES};
+            copy = (gemm_copy){.from = FN(panel_at)(p, next, packed),
+                               .step = p->ldb,
+                               .rows = slice,
+                               .to = next_panel + packed * place->vectors * LANES};
+        FN(choose_fetch)(p, plan, place, next, packed, slice, &copy);
         const int64_t left_over = slice - copy.rows;
         kernel(place->steps, a, a_row, a_step, b, b_step, p->c + (place->i + i) * p->ldc + place->j, p->ldc, &finish,
-               copy.rows ? &copy : NULL);
+               copy.rows || copy.soon_rows ? &copy : NULL);
         packed += slice;
         if (copy.rows + left_over) FN(pack_panel)(p, next, packed - copy.rows - left_over, packed, next_panel);
         i += count;
@@ -199,16 +226,19 @@ static int FN(multiply)(const gemm_product *p) {
     gemm_plan plan = {.most_rows = p->m};
     plan.most_steps = FN(gemm_divide_up)(FN(gemm_divide_up)(p->k, blocks), 8) * 8; /* of k alone: it sets the order */
     plan.block_step = plan.most_steps + LANES; /* rows of the copy do not fall on the same cache set */
-    const int64_t row_bytes = plan.block_step * (int64_t)sizeof(real);
+    const int64_t row_bytes = plan.most_steps * (int64_t)sizeof(real);
     if (p->m > 1 && p->m * row_bytes > GEMM_BLOCK) {
         plan.most_rows = FN(gemm_divide_up)(p->m, FN(gemm_divide_up)(p->m * row_bytes, GEMM_BLOCK));
         plan.most_rows = FN(gemm_divide_up)(plan.most_rows, 24) * 24;
     }
-    const int64_t panel_size = plan.most_steps * GEMM_MAX_VECTORS * LANES;
-    real *panels = NULL;
+    plan.panel_size = plan.most_steps * GEMM_MAX_VECTORS * LANES;
     if (p->b_transposed || (!GEMM_MASKED && p->n % LANES) || p->ldb * (int64_t)sizeof(real) > GEMM_NEAR) {
-        panels = tg_scratch(0, (size_t)(2 * panel_size) * sizeof(real));
-        if (!panels) return TG_NO_MEMORY;
+        const int64_t all = FN(gemm_divide_up)(p->n, LANES) * LANES * plan.most_steps;
+        plan.kept =
+            p->b_transposed && p->m > plan.most_rows && all > plan.panel_size &&
+            all * (int64_t)sizeof(real) <= GEMM_TURNED; /* two panels at least: one is used, the next one made */
+        plan.panels = tg_scratch(0, (size_t)(plan.kept ? all : 2 * plan.panel_size) * sizeof(real));
+        if (!plan.panels) return TG_NO_MEMORY;
     }
     if (FN(copies_rows)(p)) {
         int64_t copies = plan.most_rows; /* rows, or groups of them */
@@ -222,22 +252,21 @@ static int FN(multiply)(const gemm_product *p) {
     }
     gemm_place place = {.steps = p->k < plan.most_steps ? p->k : plan.most_steps, .rows = plan.most_rows};
     FN(set_panel)(p, 0, &place);
-    real *panel = panels, *other = panels ? panels + panel_size : NULL;
-    int packs = FN(packs_panel)(p, &place);
-    if (packs) FN(pack_panel)(p, &place, 0, place.steps, panel);
-    for (int more = 1; more;) { /* one panel even if k is 0: it writes the zeros */
+    real *panel = FN(packs_panel)(p, &place) ? plan.panels : NULL;
+    if (panel) FN(pack_panel)(p, &place, 0, place.steps, panel);
+    for (int more = 1, turn = 1; more; turn = !turn) { /* one panel even if k is 0: it writes the zeros */
         gemm_place next = place;
         more = FN(advance)(p, &plan, &next);
-        const int packs_next = more && FN(packs_panel)(p, &next);
-        FN(multiply_panel)(p, &plan, &place, packs ? panel : NULL, packs_next ? &next : NULL, other);
+        real *next_panel = NULL;
+        if (more && FN(packs_panel)(p, &next))
+            next_panel = plan.panels + (plan.kept ? next.j * plan.most_steps : turn * plan.panel_size);
+        const int packs_next = next_panel && !(plan.kept && next.i > 0);
+        FN(multiply_panel)(p, &plan, &place, panel, packs_next ? &next : NULL, next_panel);
         if (next.i != place.i || next.k != place.k) plan.copied = 0;
         const int block_done = !more || next.i != place.i || next.k != place.k;
         if (block_done && p->activate && place.k + place.steps >= p->k)
             FN(activate_rows)(p, place.rows, p->c + place.i * p->ldc);
-        real *const used = panel;
-        panel = other;
-        other = used;
-        packs = packs_next;
+        panel = next_panel;
         place = next;
     }
     return TG_OK;

@@ -96,6 +96,31 @@ TG_INLINE vec FN(gather_column)(const real *from, int64_t step, int64_t count) {
     return v;
 }
 
+#if TG_VECTOR_BYTES == 64
+/* to[k, j] = from[j, k], j and k < LANES: every cache line of `from` is read once, since rows a page apart share a cache set.
+ * from: (LANES, LANES) with step `step`; to: (LANES, LANES) with step `width` */
+TG_INLINE void FN(transpose_square)(const real *from, int64_t step, real *to, int64_t width) {
+    vec rows[LANES];
+#pragma GCC unroll 16
+    for (int r = 0; r < LANES; r++) rows[r] = v_load(from + r * step);
+#define EXCHANGE(distance)                                                                                  \
+    _Pragma("GCC unroll 16") for (int r = 0; r < LANES; r++) if (LANES > (distance) && !(r & (distance))) { \
+        const vec a = rows[r], b = rows[(r + (distance)) % LANES];                                          \
+        rows[r] = TG_SHUFFLE(a, b, TG_KEPT, distance);                                                      \
+        rows[(r + (distance)) % LANES] = TG_SHUFFLE(a, b, TG_SWAPPED, distance);                            \
+    }
+#define TG_KEPT(lane, s) ((lane) & (s) ? (lane) - (s) + TG_VECTOR_BYTES * 8 / TG_BITS : (lane))
+#define TG_SWAPPED(lane, s) ((lane) & (s) ? (lane) + TG_VECTOR_BYTES * 8 / TG_BITS : (lane) + (s))
+    EXCHANGE(8)
+    EXCHANGE(4) EXCHANGE(2) EXCHANGE(1)
+#undef EXCHANGE
+#undef TG_KEPT
+#undef TG_SWAPPED
+#pragma GCC unroll 16
+        for (int k = 0; k < LANES; k++) v_store(to + k * width, rows[k]);
+}
+#endif
+
 /* packed[k, j] = from[j, k]: the panel of `columns` rows of a transposed b, cut to whole vectors; what fills the last vector
  * up is never stored by a tile. from: (columns, steps) with step `from_step`; packed: (steps, width) */
 static void FN(pack_transposed)(int64_t steps, int64_t columns, const real *from, int64_t from_step, real *packed,
@@ -105,6 +130,9 @@ static void FN(pack_transposed)(int64_t steps, int64_t columns, const real *from
         int64_t k = 0;
         vec out[16 / sizeof(real)];
         if (count == LANES) {
+#if TG_VECTOR_BYTES == 64
+            for (; k + LANES <= steps; k += LANES) FN(transpose_square)(from + k, from_step, packed + k * width, width);
+#endif
             for (; k + QUAD <= steps; k += QUAD) {
                 FN(transpose_quads)(from + k, from_step, LANES, LANES, out);
                 for (int64_t q = 0; q < QUAD; q++) v_store(packed + (k + q) * width, out[q]);

@@ -11,6 +11,7 @@
 #define gemm_copy FN(gemm_copy)
 
 #define GEMM_STRIDE 6 /* steps between two copied rows: more at a time would hold up the tile's own loads */
+#define GEMM_PIECE 256 /* bytes of a row fetched at a time */
 #define GEMM_AHEAD 6  /* rows between the fetch and the copy, about the time that the third-level cache takes */
 
 /* What becomes of a finished block of sums. */
@@ -21,11 +22,14 @@ typedef struct {
     int64_t columns;  /* of the tile that exist: only the last vector may be cut */
 } gemm_finish;
 
-/* Rows of the panel that comes next, of which a full tile copies up to `rows` as it goes. */
+/* Rows of the panel that comes next, of which a full tile copies up to `rows` as it goes; and what else will be read soon, which
+ * it then has fetched, as far as its steps last. */
 typedef struct {
     const real *from; /* (rows, vectors * LANES), `step` elements apart */
     int64_t step, rows;
     real *to; /* (rows, vectors * LANES), contiguous */
+    const real *soon; /* soon_rows, soon_step elements apart, of soon_pieces of GEMM_PIECE bytes */
+    int64_t soon_step, soon_rows, soon_pieces;
 } gemm_copy;
 
 /* a[i * a_row + k * a_step] is row i at step k, b + k * b_step the row of b: rows x vectors * LANES products are summed over
@@ -73,6 +77,7 @@ typedef void (*gemm_tile_fn)(int64_t steps, const real *a, int64_t a_row, int64_
 #define GEMM_GROUP 1
 #endif
 #define GEMM_UNROLL 4 /* steps of such a tile at a time */
+#define GEMM_FINISH 64 /* steps from the end at which it has c brought near */
 
 #if defined(__x86_64__)
 #define GEMM_IN_REGISTER(v) __asm__("" : "+v"(v)) /* one load per broadcast, not one per multiply-add */
@@ -94,6 +99,18 @@ TG_INLINE void FN(gemm_keep)(real *row, const int v, const int cut, int64_t last
         v_store(row + v * LANES, sum);
 }
 
+/* *sum += x * y. With AVX-512 the instruction by name keeps the sum in its register: compilers else write it into
+ * that of x or y, move it, and run out of registers. */
+TG_INLINE void FN(gemm_add)(vec *sum, vec x, vec y) {
+#if TG_VECTOR_BYTES == 64 && TG_BITS == 32
+    __asm__("vfmadd231ps %2, %1, %0" : "+v"(*sum) : "v"(x), "v"(y));
+#elif TG_VECTOR_BYTES == 64
+    __asm__("vfmadd231pd %2, %1, %0" : "+v"(*sum) : "v"(x), "v"(y));
+#else
+    *sum += x * y;
+#endif
+}
+
 /* One step: sums += column of a times row of b, whose vector `cut` has `last` lanes (-1: none is cut). packed: the column of a
  * is contiguous. */
 TG_INLINE void FN(gemm_step)(const int vectors, const int rows, const int packed, const char *a, const int64_t *odd, const real *b,
@@ -109,7 +126,7 @@ TG_INLINE void FN(gemm_step)(const int vectors, const int rows, const int packed
         vec x = *(const real *)(a + offset) - (vec){0};
         if (vectors > 1) GEMM_IN_REGISTER(x);
 #pragma GCC unroll 4
-        for (int v = 0; v < vectors; v++) sums[i * vectors + v] += x * row[v];
+        for (int v = 0; v < vectors; v++) FN(gemm_add)(&sums[i * vectors + v], x, row[v]);
     }
 }
 
@@ -209,11 +226,42 @@ TG_INLINE void FN(gemm_tile)(const int vectors, const int rows, const int packed
         copy->rows -= (to - copy->to) / (vectors * LANES);
         copy->from = from;
         copy->to = to;
-    }
-    for (; packed && k + GEMM_UNROLL <= steps; k += GEMM_UNROLL)
+        int64_t row = 0;
+        const char *soon = (const char *)copy->soon;
+        for (int64_t left = copy->soon_rows * copy->soon_pieces; left > 0 && k + GEMM_STRIDE <= steps; left--) {
+            const char *piece = soon + row * copy->soon_step * (int64_t)sizeof(real);
 #pragma GCC unroll 4
-        for (int s = 0; s < GEMM_UNROLL; s++, at += a_bytes, b += b_step)
-            FN(gemm_step)(vectors, rows, packed, at, odd, b, -1, last, sums);
+            for (int line = 0; line < GEMM_PIECE; line += 64) __builtin_prefetch(piece + line, 0, 2);
+            if (++row == copy->soon_rows) {
+                row = 0;
+                soon += GEMM_PIECE;
+            }
+#pragma GCC unroll 8
+            for (int s = 0; s < GEMM_STRIDE; s++, at += a_bytes, b += b_step) {
+                if (!packed) GEMM_OPAQUE(at);
+                FN(gemm_step)(vectors, rows, packed, at, odd, b, -1, last, sums);
+            }
+            k += GEMM_STRIDE;
+        }
+    }
+    if (packed) {
+        const int64_t whole = steps - GEMM_UNROLL + 1;
+        for (; k < whole - GEMM_FINISH; k += GEMM_UNROLL)
+#pragma GCC unroll 4
+            for (int s = 0; s < GEMM_UNROLL; s++, at += a_bytes, b += b_step)
+                FN(gemm_step)(vectors, rows, packed, at, odd, b, -1, last, sums);
+        const real *p = c;
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++, p += ldc) {
+            GEMM_OPAQUE(p);
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++) __builtin_prefetch(p + v * LANES, 1, 3);
+        }
+        for (; k < whole; k += GEMM_UNROLL)
+#pragma GCC unroll 4
+            for (int s = 0; s < GEMM_UNROLL; s++, at += a_bytes, b += b_step)
+                FN(gemm_step)(vectors, rows, packed, at, odd, b, -1, last, sums);
+    }
     if (GEMM_MASKED && !packed && last < LANES) {
         for (; k < steps; k++, at += a_bytes, b += b_step)
             FN(gemm_step)(vectors, rows, packed, at, odd, b, vectors - 1, last, sums);
