@@ -35,7 +35,7 @@ def test_error_in_ulp(function: accuracy.Function, dtype: np.dtype[Any]) -> None
 
 @pytest.mark.parametrize("dtype", accuracy.DTYPES, ids=str)
 @pytest.mark.parametrize("name", ["atan2", "hypot"])
-def test_error_of_pairs_in_ulp(name: str, dtype: np.dtype[Any]) -> None:
+def test_error_of_pow_in_ulp(name: str, dtype: np.dtype[Any]) -> None:
     a, b = accuracy.points(dtype, 450, seed=1), accuracy.points(dtype, 450, seed=2)
     random = np.random.default_rng(3)
     random.shuffle(b)
