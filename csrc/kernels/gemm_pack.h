@@ -112,12 +112,14 @@ TG_INLINE void FN(transpose_square)(const real *from, int64_t step, real *to, in
 #define TG_KEPT(lane, s) ((lane) & (s) ? (lane) - (s) + TG_VECTOR_BYTES * 8 / TG_BITS : (lane))
 #define TG_SWAPPED(lane, s) ((lane) & (s) ? (lane) + TG_VECTOR_BYTES * 8 / TG_BITS : (lane) + (s))
     EXCHANGE(8)
-    EXCHANGE(4) EXCHANGE(2) EXCHANGE(1)
+    EXCHANGE(4)
+    EXCHANGE(2)
+    EXCHANGE(1)
 #undef EXCHANGE
 #undef TG_KEPT
 #undef TG_SWAPPED
 #pragma GCC unroll 16
-        for (int k = 0; k < LANES; k++) v_store(to + k * width, rows[k]);
+    for (int k = 0; k < LANES; k++) v_store(to + k * width, rows[k]);
 }
 #endif
 
