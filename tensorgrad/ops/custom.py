@@ -70,7 +70,7 @@ def elementwise(
     fallback    "numpy" computes with NumPy where there is no C compiler. Slower.
 
     float32 and float64; integers become float32. The kernel is compiled for the machine's
-    instruction set at the first declaration and kept (see `tensorgrad.ops.cache_folder`).
+    instruction set at the first declaration and kept, in $TENSORGRAD_CACHE_DIR or the user's cache.
 
     Raises ArgumentError that shows where an expression is wrong, CompileError without a compiler.
 
