@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,8 +34,8 @@ class Conversions:
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """A NumPy array of the same memory. Writes to one are seen in the other; a backward that
-        needed what was overwritten raises InplaceError (to notice that, the memory is read once here
-        and once when the array is gone).
+        needed what was overwritten raises InplaceError (to notice that, memory that a graph may have
+        saved is read here, at each backward, and when the array is gone).
 
         Raises GradientError on a tensor that requires grad: what NumPy computes is not recorded, so
         say `detach()` first.
@@ -47,7 +48,13 @@ class Conversions:
             raise GradientError(
                 "numpy: the tensor requires grad and NumPy does not record; use t.detach().numpy()"
             )
-        return hand_out(self._storage, self._ptr, self._shape, self._strides, self._code)
+        # whoever saved the memory has the tensor, or another one with its storage
+        saved = getrefcount(self) > _SOLE or getrefcount(self._storage) > _SOLE_STORAGE
+        return hand_out(self._storage, self._ptr, self._shape, self._strides, self._code, saved)
+
+    def _holders(self) -> tuple[int, int]:
+        """What getrefcount says, in a method, of a tensor and of its storage."""
+        return getrefcount(self), getrefcount(self._storage)
 
     def _array(self) -> np.ndarray[Any, Any]:
         return as_ndarray(self._storage, self._ptr, self._shape, self._strides, self._code)
@@ -157,5 +164,18 @@ class Conversions:
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec else repr(self)
 
+
+def _sole_holders() -> tuple[int, int]:
+    """What `_holders` says of a tensor that only a variable holds, and of its storage."""
+    t = _Sole()
+    t._storage = object()
+    return t._holders()
+
+
+class _Sole(Conversions):
+    __slots__ = ("_storage",)
+
+
+_SOLE, _SOLE_STORAGE = _sole_holders()
 
 __all__ = ["Conversions"]

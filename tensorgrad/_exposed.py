@@ -1,9 +1,9 @@
 """Memory that NumPy can write to: arrays handed out by `numpy()`, arrays taken in without a copy.
 
-NumPy tells nobody of its writes. So a fingerprint of such memory is taken: when it is handed out, when
-an operation saves a tensor in it for backward, when a backward starts, and when the array is gone. A
-change in between is stamped on the storage like any other write in place, and the backward that needed
-the old values says so."""
+NumPy tells nobody of its writes. So a fingerprint of such memory is compared: when an operation saves a
+tensor in it for backward, when a backward starts, and when the array is gone. A change in between is
+stamped on the storage like any other write in place, and the backward that needed the old values says
+so. Memory that no graph has saved is not looked at."""
 
 from __future__ import annotations
 
@@ -13,30 +13,48 @@ from weakref import ref
 import numpy as np
 
 from tensorgrad._native import BorrowedStorage, Storage, as_ndarray, clock, exposing_array, ffi, lib
-from tensorgrad.autograd._tape import before_backward, watchers
+from tensorgrad.autograd._tape import Node, before_backward, watchers
 from tensorgrad.shapes import Shape
 
 WRITER = "NumPy (an array that shares its memory)"
+_MOST_NODES = 64  # before those that are gone are dropped
 
 
 class Exposure:
     """One way by which NumPy can write to a storage.
 
     array: that memory; ptr: its beginning if it is contiguous, else None. print: its fingerprint when
-    it was last looked at, None before. written: the storage's stamp then."""
+    it was last looked at, None before. written: the storage's stamp then. nodes: those that saved it,
+    as far as is known; saved_before: whether there may be others, recorded before."""
 
-    __slots__ = ("__weakref__", "array", "print", "ptr", "storage", "written")
+    __slots__ = (
+        *("__weakref__", "array", "key", "nodes", "print", "ptr", "saved_before", "storage"),
+        "written",
+    )
 
-    def __init__(self, array: np.ndarray[Any, Any], ptr: Any, storage: Any) -> None:
+    def __init__(
+        self, array: np.ndarray[Any, Any], ptr: Any, storage: Any, saved_before: bool
+    ) -> None:
         self.array = array
         self.ptr = ptr
         self.storage = ref(storage)
+        self.key = id(storage)
         self.print: int | None = None
         self.written = storage.written
+        self.nodes: list[ref[Node]] = []
+        self.saved_before = saved_before
         if not exposures:
             watchers.append(look_at_saved)
-            before_backward.append(look_at_all)
-        exposures[id(self)] = ref(self)
+            before_backward.append(look_at_needed)
+        exposures.setdefault(self.key, []).append(ref(self))
+        if saved_before:
+            needed[id(self)] = ref(self)
+            self.look(clock())
+
+    def is_needed(self) -> bool:
+        """Whether a graph may still need what the memory held."""
+        self.nodes = [r for r in self.nodes if (node := r()) is not None and node.rule is not None]
+        return self.saved_before or bool(self.nodes)
 
     def look(self, now: int) -> None:
         """Stamps the storage as written at `now` if it was, by NumPy, since the last look."""
@@ -55,35 +73,53 @@ class Exposure:
         self.print = found
         self.written = storage.written
 
+    def saved_by(self, node: Node) -> None:
+        """Takes note of a node that has just saved the memory: what was written until now was so
+        before it."""
+        self.look(node.seq)
+        if len(self.nodes) >= _MOST_NODES:
+            self.is_needed()
+        self.nodes.append(ref(node))
+        needed[id(self)] = ref(self)
+
     def __del__(self) -> None:
-        del exposures[id(self)]
+        needed.pop(id(self), None)
+        others = [r() for r in exposures.get(self.key, ())]
+        left = [ref(other) for other in others if other is not None and other is not self]
+        if left:
+            exposures[self.key] = left
+            return
+        exposures.pop(self.key, None)
         if not exposures:
             watchers.remove(look_at_saved)
-            before_backward.remove(look_at_all)
+            before_backward.remove(look_at_needed)
 
 
-exposures: dict[int, ref[Exposure]] = {}  # those that exist, by id
+exposures: dict[int, list[ref[Exposure]]] = {}  # those that exist, by the id of their storage
+needed: dict[int, ref[Exposure]] = {}  # those that a graph may need, by id
 
 
-def look_at_all() -> None:
-    """Looks at all exposed memory."""
+def look_at_needed() -> None:
+    """Looks at the exposed memory that a graph needs."""
     now = clock()
-    for reference in list(exposures.values()):
+    for key, reference in list(needed.items()):
         exposure = reference()
-        if exposure is not None:
+        if exposure is not None and exposure.is_needed():
             exposure.look(now)
+        else:
+            needed.pop(key, None)
 
 
 def look_at_saved(output: Any) -> None:
-    """Looks at the exposed memory that the node of `output` saved: what was written until now was so
-    before it."""
+    """Looks at the exposed memory that the node of `output` saved."""
     node = output._node
     storages: set[int] = set()
     _collect(node.saved, storages)
-    for reference in list(exposures.values()):
-        exposure = reference()
-        if exposure is not None and id(exposure.storage()) in storages:
-            exposure.look(node.seq)
+    for key in storages & exposures.keys():
+        for reference in list(exposures.get(key, ())):
+            exposure = reference()
+            if exposure is not None:
+                exposure.saved_by(node)
 
 
 def _collect(saved: Any, storages: set[int]) -> None:
@@ -101,7 +137,8 @@ class UserStorage(BorrowedStorage):
 
     def __init__(self, owner: np.ndarray[Any, Any]) -> None:
         super().__init__(owner)
-        self.exposure = Exposure(owner, self.ptr if owner.flags.c_contiguous else None, self)
+        ptr = self.ptr if owner.flags.c_contiguous else None
+        self.exposure = Exposure(owner, ptr, self, False)
 
 
 class Handed:
@@ -111,22 +148,33 @@ class Handed:
     __slots__ = ("exposure", "storage")
 
     def __init__(
-        self, storage: Storage | BorrowedStorage, array: np.ndarray[Any, Any], ptr: Any
+        self,
+        storage: Storage | BorrowedStorage,
+        array: np.ndarray[Any, Any],
+        ptr: Any,
+        saved_before: bool,
     ) -> None:
         self.storage = storage
-        self.exposure = Exposure(array, ptr, storage)
-        self.exposure.look(clock())
+        self.exposure = Exposure(array, ptr, storage, saved_before)
 
     def __del__(self) -> None:
-        self.exposure.look(clock())
+        if self.exposure.is_needed():
+            self.exposure.look(clock())
 
 
 def hand_out(
-    storage: Storage | BorrowedStorage, ptr: Any, shape: Shape, strides: Shape | None, code: int
+    storage: Storage | BorrowedStorage,
+    ptr: Any,
+    shape: Shape,
+    strides: Shape | None,
+    code: int,
+    saved_before: bool,
 ) -> np.ndarray[Any, Any]:
-    """A NumPy array of a tensor's memory, writes to which are noticed."""
+    """A NumPy array of a tensor's memory, writes to which are noticed. saved_before: whether a node
+    may have saved the memory already."""
     array = as_ndarray(storage, ptr, shape, strides, code)
-    return exposing_array(Handed(storage, array, ptr if strides is None else None), array)
+    keeper = Handed(storage, array, ptr if strides is None else None, saved_before)
+    return exposing_array(keeper, array)
 
 
 __all__ = ["Exposure", "UserStorage", "hand_out"]

@@ -9,7 +9,7 @@ import pytest
 
 import tensorgrad as tg
 from tensorgrad import Tensor
-from tensorgrad._exposed import exposures
+from tensorgrad._exposed import exposures, needed
 from tensorgrad.autograd._tape import before_backward, watchers
 from tensorgrad.errors import InplaceError
 
@@ -126,9 +126,32 @@ def test_nothing_is_watched_when_the_arrays_are_gone() -> None:
     y = tg.ones(3)
     array = y.numpy()[1:]
     assert len(exposures) == known + 2
+    assert not needed  # nothing was saved
     assert watchers
     del x, y, array
     assert len(exposures) == known
     if not known:
         assert not watchers
         assert not before_backward
+
+
+def test_only_what_a_graph_needs_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+    original = tg._exposed.Exposure.look
+
+    def look(self: object, now: int) -> None:
+        looks.append(self)
+        original(self, now)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tg._exposed.Exposure, "look", look)
+    data = tg.from_numpy(np.ones(4))
+    outputs = [(tg.ones(4) * i).numpy() for i in range(5)]
+    w = tg.ones(4, dtype="float64", requires_grad=True)
+    for _ in range(3):
+        (w * w).sum().backward()
+    assert not looks
+    (w * data).sum().backward()
+    assert len(looks) == 2  # when it was saved, and when the backward began
+    (w * w).sum().backward()
+    assert len(looks) == 2  # that graph is gone
+    assert len(outputs) == 5
