@@ -34,7 +34,8 @@ def compile_flags() -> list[str]:
     Python's own flags (such as -O2 -g -fwrapv) come earlier on the command line, so these win.
     """
     flags = "-std=gnu11 -O3 -g0 -fno-math-errno -fno-trapping-math -fno-wrapv"
-    flags += " -fvisibility=hidden -pthread"
+    # nothing unwinds through C: without the tables for it the wheel is smaller
+    flags += " -fno-asynchronous-unwind-tables -fvisibility=hidden -pthread"
     return flags.split() + os.environ.get("TENSORGRAD_CFLAGS", "").split()
 
 
