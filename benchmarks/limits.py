@@ -79,7 +79,9 @@ class Limits:
             if len(self._arrays) > 30:
                 self._arrays.clear()
             # by our allocator: on huge pages from where it uses them
-            self._arrays[i, nbytes] = tensorgrad.ones(nbytes // 4 + 4096).numpy()
+            self._arrays[i, nbytes] = tensorgrad.ones(
+                nbytes // 4 + 4096
+            )._array()  # not watched, as what numpy() hands out is
         address = self._arrays[i, nbytes].__array_interface__["data"][0]
         # not at the same place of a page: loads would wait for stores that only look like theirs
         return self._library.cast(-(-address // 64) * 64 + i * 1088)
