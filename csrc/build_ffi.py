@@ -1,10 +1,14 @@
-"""Builds the compiled module `tensorgrad._C`: slices the cdef from the header, lists the sources.
+"""Builds the compiled module `tensorgrad._C`: slices the cdef from the header, lists the sources, and makes from the
+header what records and replays its functions.
 
-setup.py names `ffibuilder` in cffi_modules; `python csrc/build_ffi.py` prints the cdef for a look.
+setup.py names `ffibuilder` in cffi_modules; `python csrc/build_ffi.py cdef` prints the cdef for a look, and
+`python csrc/build_ffi.py functions` the table of runners, which the C tests need without Python.
 """
 
 import os
 import platform
+import re
+import sys
 from pathlib import Path
 
 from cffi import FFI
@@ -15,10 +19,109 @@ HEADER = ROOT / "csrc" / "include" / "tensorgrad.h"
 SOURCE_FOLDERS = ("core", "families", "isa")
 
 
+def between(text: str, mark: str) -> str:
+    """Return the part of the header between its `mark: begin` and `mark: end`."""
+    return text.split(f"/* {mark}: begin */")[1].split(f"/* {mark}: end */")[0]
+
+
 def cdef() -> str:
-    """Return the part of the header between its `cdef:` marks."""
-    text = HEADER.read_text(encoding="utf-8")
-    return text.split("/* cdef: begin */")[1].split("/* cdef: end */")[0]
+    """Return what cffi is told: the header, and what it adds for Python alone."""
+    return between(HEADER.read_text(encoding="utf-8"), "cdef") + PYTHON_CDEF
+
+
+# ---- recording and replaying ----------------------------------------------------------------------------------------
+
+# tg_record: whether calls that this thread makes from Python are told of (tg_recorded), each after it was made, with its
+# arguments as a program has them; of tg_alloc also the result. tg_called_back: what tg_call_back is given.
+PYTHON_CDEF = """
+extern "Python" void tg_recorded(int function, const int64_t *words);
+extern "Python" int tg_called_back(int64_t id);
+void tg_record(int on);
+enum { TG_ALLOCATED = -1, TG_FREED = -2 };
+"""
+
+
+def functions() -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return the functions that can be recorded: (name, parameters as (type, name))."""
+    text = re.sub(r"/\*.*?\*/", " ", between(HEADER.read_text(encoding="utf-8"), "calls"), flags=re.S)
+    found = []
+    for name, rest in re.findall(r"\bint (tg_\w+)\(([^)]*)\);", text):
+        parameters = [re.fullmatch(r"(.*?)\s*(\w+)", p.strip(), re.S).groups() for p in rest.split(",")]
+        found.append((name, [(" ".join(kind.split()), parameter) for kind, parameter in parameters]))
+    return found
+
+
+def _loaded(kind: str, i: int) -> str:
+    if "*" in kind:
+        return f"({kind})(intptr_t)w[{i}]"
+    return f"tg_word_double(w[{i}])" if kind == "double" else f"({kind})w[{i}]"
+
+
+def _stored(kind: str, name: str) -> str:
+    if "*" in kind:
+        return f"(int64_t)(intptr_t){name}"
+    return f"tg_double_word({name})" if kind == "double" else f"(int64_t){name}"
+
+
+def runners() -> str:
+    """Return C: the table of what can be replayed. Includes nothing: core/program.h must come before."""
+    parts = []
+    for name, parameters in functions():
+        loaded = ", ".join(_loaded(kind, i) for i, (kind, _) in enumerate(parameters))
+        parts.append(f"static int run_{name}(const int64_t *w) {{ return {name}({loaded}); }}")
+    parts.append("const tg_function tg_functions[] = {")
+    parts += [f'    {{"{name}", run_{name}, {len(parameters)}}},' for name, parameters in functions()]
+    parts.append("};")
+    parts.append("const int tg_function_count = (int)(sizeof tg_functions / sizeof tg_functions[0]);")
+    return "\n".join(parts) + "\n"
+
+
+def recorders() -> str:
+    """Return C for the module: calls from Python go through functions that record where that is asked for."""
+    parts = [_RECORDING]
+    for i, (name, parameters) in enumerate(functions()):
+        declared = ", ".join(f"{kind} {parameter}".replace("* ", "*") for kind, parameter in parameters)
+        given = ", ".join(parameter for _, parameter in parameters)
+        stored = ", ".join(_stored(kind, parameter) for kind, parameter in parameters)
+        parts.append(
+            f"static int recorded_{name}({declared}) {{\n"
+            f"    const int status = {name}({given});\n"
+            f"    if (is_recording() && status == TG_OK) tg_recorded({i}, (const int64_t[]){{{stored}}});\n"
+            f"    return status;\n}}\n#define {name} recorded_{name}"
+        )
+    return "\n".join(parts) + "\n"
+
+
+_RECORDING = """
+enum { TG_ALLOCATED = -1, TG_FREED = -2 };
+static void tg_recorded(int function, const int64_t *words);
+static _Atomic int recorders; /* threads that record; as a rule none, and then nothing else is looked at */
+static _Thread_local int recording;
+static inline int is_recording(void) {
+    return __builtin_expect(recorders != 0, 0) && recording;
+}
+void tg_record(int on) {
+    recorders += (on != 0) - recording;
+    recording = on != 0;
+}
+static void *recorded_tg_alloc(int64_t bytes) {
+    void *block = tg_alloc(bytes);
+    if (is_recording()) tg_recorded(TG_ALLOCATED, (const int64_t[]){bytes, (int64_t)(intptr_t)block});
+    return block;
+}
+static void recorded_tg_free(void *block) {
+    if (is_recording()) tg_recorded(TG_FREED, (const int64_t[]){(int64_t)(intptr_t)block});
+    tg_free(block);
+}
+#define tg_alloc recorded_tg_alloc
+#define tg_free recorded_tg_free
+"""
+
+
+INCLUDED = '#include "core/program.h"\n'
+
+
+# ---- the module -----------------------------------------------------------------------------------------------------
 
 
 def in_project(folder: str, pattern: str) -> list[str]:
@@ -49,10 +152,10 @@ ffibuilder = FFI()
 ffibuilder.cdef(cdef())
 ffibuilder.set_source(
     "tensorgrad._C",
-    '#include "tensorgrad.h"',
+    INCLUDED + runners() + recorders(),
     sources=[path for folder in SOURCE_FOLDERS for path in in_project(folder, "*.c")],
     depends=["csrc/build_ffi.py", *in_project(".", "**/*.h")],
-    include_dirs=["csrc/include"],
+    include_dirs=["csrc/include", "csrc"],
     define_macros=[
         ("TG_BUILD_FLAGS", '"{}"'.format(" ".join(compile_flags()).replace('"', '\\"')))
     ],
@@ -62,4 +165,4 @@ ffibuilder.set_source(
 )
 
 if __name__ == "__main__":
-    print(cdef())
+    print({"cdef": cdef(), "functions": INCLUDED + runners()}[sys.argv[1]])

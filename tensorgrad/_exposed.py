@@ -12,7 +12,16 @@ from weakref import ref
 
 import numpy as np
 
-from tensorgrad._native import BorrowedStorage, Storage, as_ndarray, clock, exposing_array, ffi, lib
+from tensorgrad._native import (
+    BorrowedStorage,
+    Storage,
+    as_ndarray,
+    clock,
+    current_capture,
+    exposing_array,
+    ffi,
+    lib,
+)
 from tensorgrad.autograd._tape import Node, before_backward, watchers
 from tensorgrad.shapes import Shape
 
@@ -172,6 +181,9 @@ def hand_out(
 ) -> np.ndarray[Any, Any]:
     """A NumPy array of a tensor's memory, writes to which are noticed. saved_before: whether a node
     may have saved the memory already."""
+    capture = current_capture()
+    if capture is not None:
+        capture.refuse_reading("numpy()")
     array = as_ndarray(storage, ptr, shape, strides, code)
     keeper = Handed(storage, array, ptr if strides is None else None, saved_before)
     return exposing_array(keeper, array)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from itertools import count
+from threading import get_ident
 from typing import Any, Final, NoReturn
 
 import numpy as np
@@ -32,6 +33,15 @@ NULL: Final = ffi.NULL
 # One rising number orders everything that the tape must compare: a node takes one when it records,
 # a storage when it is written.
 clock = count(1).__next__
+
+# What records the kernel calls of a thread, by the thread's number; empty as a rule. tensorgrad.compile
+# puts a recorder here while it captures a function.
+captures: dict[int, Any] = {}
+
+
+def current_capture() -> Any:
+    """What records this thread's kernel calls, or None."""
+    return captures.get(get_ident()) if captures else None
 
 
 # ---- memory --------------------------------------------------------------------------------------
@@ -119,7 +129,9 @@ def as_ndarray(
         "strides": steps,
         "data": (address_of(ptr), False),
     }
-    return np.asarray(_Exposed(storage, interface))
+    array = np.asarray(_Exposed(storage, interface))
+    capture = current_capture()
+    return array if capture is None else capture.watched(array)
 
 
 def exposing_array(keeper: Any, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -348,8 +360,10 @@ __all__ = [
     "allocate",
     "as_ndarray",
     "broadcast_layout",
+    "captures",
     "clock",
     "config",
+    "current_capture",
     "exposing_array",
     "fail",
     "ffi",

@@ -9,6 +9,7 @@ __all__ = [
     "ABIError",
     "AnomalyError",
     "ArgumentError",
+    "CaptureError",
     "CheckpointError",
     "CompileError",
     "DTypeError",
@@ -57,6 +58,11 @@ class InplaceError(TensorgradError, RuntimeError):
 
 class AnomalyError(TensorgradError, ArithmeticError):
     """The first NaN or infinity, found by autograd.detect_anomaly."""
+
+
+class CaptureError(TensorgradError, RuntimeError):
+    """A function cannot be compiled by tensorgrad.compile: it reads values, has side effects, or did
+    something else when it ran again. Says where, and what to do."""
 
 
 class CheckpointError(TensorgradError, RuntimeError):

@@ -217,6 +217,8 @@ void tg_free(void *data) {
     system_free_list(evicted);
 }
 
+int64_t tg_block_bytes(const void *data) { return data ? class_bytes(((const block *)data - 1)->size_class) : 0; }
+
 void tg_memory_stats(tg_memory *out) {
     if (!out) return;
     find_limit();

@@ -42,6 +42,13 @@ int tg_custom_add(int family, int cost, int inputs, const void *f32, const void 
     return number < MOST ? own + number : -TG_NO_MEMORY;
 }
 
+int tg_custom_inputs(int family, int op) {
+    int own;
+    if (place_of(family, &own) < 0) return -1;
+    const tg_custom *custom = tg_custom_at(family, op - own);
+    return custom ? custom->inputs : -1;
+}
+
 const void *tg_services(void) {
     static const tg_api services = {
         .abi_version = TG_ABI_VERSION,

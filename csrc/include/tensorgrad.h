@@ -68,6 +68,13 @@ int tg_select_isa(const char *name);        /* TG_BAD_ARGUMENT if unknown or not
 const char *tg_op_name(int family, int op); /* NULL past the end of the family's table */
 int64_t tg_cache_bytes(int level);          /* data cache size of the CPU, level 1..3, in bytes; 0 if unknown */
 
+/* Adds an elementwise op, whose kernels for each element type are what f32 and f64 point to, in the order of
+ * kernels/unary_types.h, binary_types.h or map_types.h; they must stay where they are. cost: 0 for loads and stores, 1 for more.
+ * inputs: how many, 1 to 4. Returns the op's id, or a status as a negative number. */
+int tg_custom_add(int family, int cost, int inputs, const void *f32, const void *f64);
+int tg_custom_inputs(int family, int op); /* how many inputs an op added so has; -1 for no such op */
+const void *tg_services(void); /* the tg_api of tensorgrad_kernel.h, for modules of kernels */
+
 /* ---- threads ---------------------------------------------------------------------------------------------------- */
 
 /* 1..256; TG_BAD_ARGUMENT otherwise. Work is cut for n threads; no more of them run than tg_default_num_threads(). */
@@ -90,10 +97,13 @@ typedef struct {
 void *tg_alloc(
     int64_t bytes);        /* TG_ALIGNMENT-aligned, uninitialised; NULL if out of memory or bytes < 0; bytes may be 0 */
 void tg_free(void *block); /* from any thread; NULL is allowed */
+int64_t tg_block_bytes(const void *block); /* what a block from tg_alloc can hold: at least what was asked for */
 void tg_memory_stats(tg_memory *out);
 void tg_memory_release(void); /* returns every cached block to the system */
 int tg_memory_set_limit(int64_t bytes);
 uint64_t tg_fingerprint(int64_t bytes, const void *memory); /* a hash: tells, all but surely, whether memory changed */
+
+/* calls: begin */
 
 /* ---- elementwise ------------------------------------------------------------------------------------------------ */
 
@@ -113,12 +123,6 @@ int tg_where(int dtype, int64_t n, const uint8_t *condition, const void *a, cons
 /* y = op(in[0], ...) with broadcasting, for a custom op of 1 to 4 inputs. layout: strides of the inputs; NULL: all are (n).
  * params: (4), read during the call. */
 int tg_map(int op, int dtype, int64_t n, const void *const *in, void *y, const tg_layout *layout, const double *params);
-
-/* Adds an elementwise op, whose kernels for each element type are what f32 and f64 point to, in the order of
- * kernels/unary_types.h, binary_types.h or map_types.h; they must stay where they are. cost: 0 for loads and stores, 1 for more.
- * inputs: how many, 1 to 4. Returns the op's id, or a status as a negative number. */
-int tg_custom_add(int family, int cost, int inputs, const void *f32, const void *f64);
-const void *tg_services(void); /* the tg_api of tensorgrad_kernel.h, for modules of kernels */
 
 /* ---- moving data ------------------------------------------------------------------------------------------------ */
 
@@ -300,6 +304,47 @@ typedef struct {
 /* uniform: [a, b); normal: mean a, standard deviation b; bernoulli: 1 with probability a, else 0. out: (n) */
 int tg_random(int op, int dtype, int64_t n, double a, double b, tg_generator *generator, void *out);
 int tg_permutation(int64_t n, tg_generator *generator, int64_t *out); /* a uniformly random order of 0..n-1 */
+
+/* ---- what a program calls that is not in this library ------------------------------------------------------------ */
+
+/* Calls function(id), which returns a status. */
+int tg_call_back(void *function, int64_t id);
+
+/* Calls a function of any parameters: the integers and pointers among them in `integers` (16), in order, the numbers of float and
+ * double in `reals` (8), a float as its bits in the lower half. What it does not take is not looked at. Where it returns a status,
+ * has_status; else TG_OK is returned. Good for the System V ABI of x86-64 and the AAPCS64 of Linux, which pass the two kinds
+ * independently of each other. */
+int tg_call_foreign(void *function, int has_status, const int64_t *integers, const double *reals);
+
+/* calls: end */
+
+/* ---- programs: recorded calls that one call replays -------------------------------------------------------------------- */
+
+/* The functions between `calls: begin` and `calls: end` can be recorded (csrc/build_ffi.py makes a runner for each). A step of a
+ * program is one call of such a function; its arguments lie in `words`, one after another: integers as they are, doubles by their
+ * bits, pointers as addresses. */
+const char *tg_function_name(int function); /* NULL past the end */
+int tg_function_words(int function);        /* how many arguments it takes */
+
+typedef struct {
+    int64_t steps;
+    const int32_t *functions; /* (steps) */
+    const int32_t *begins;    /* (steps): where the arguments of a step begin in words */
+    int64_t *words;
+    int64_t patches;
+    const int32_t *places;  /* (patches): words that hold an address in what a slot points to */
+    const int32_t *slots;   /* (patches): which slot */
+    const int64_t *offsets; /* (patches): bytes from there */
+    void **addresses;       /* (slot_count): what the inputs and results of this run are in */
+    int64_t slot_count;
+    const int64_t *strides; /* (slot_count): bytes by which an address moves from one run to the next in tg_program_run */
+} tg_program;
+
+/* Runs the program `times` times; a slot's address moves on by its stride in between, and comes to lie behind the last. *failed: the
+ * step that gave a status other than TG_OK, which is returned, and *done: how many runs were completed. */
+int tg_program_run(const tg_program *program, int64_t times, int64_t *failed, int64_t *done);
+/* One run, and the seconds that each step took. seconds: (steps) */
+int tg_program_time(const tg_program *program, double *seconds, int64_t *failed);
 
 /* cdef: end */
 

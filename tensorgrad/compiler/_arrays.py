@@ -1,0 +1,337 @@
+"""What NumPy does to tensors' memory inside a compiled function.
+
+Ops that have no kernel (integers, factorisations, transforms) compute with NumPy. While a function is
+recorded they get arrays of this class, which note each NumPy function as a step in Python, to be called
+again in every replay. Reading a value in Python is refused, as is a result whose shape depends on
+values."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from tensorgrad._native import current_capture
+from tensorgrad.errors import CaptureError
+
+Array = np.ndarray[Any, Any]
+
+_DATA_DEPENDENT = frozenset(
+    ("argwhere", "bincount", "compress", "extract", "flatnonzero", "nonzero", "repeat", "trim_zeros")
+    + ("unique", "unique_all", "unique_counts", "unique_inverse", "unique_values")
+    + ("intersect1d", "setdiff1d", "setxor1d", "union1d", "histogram")
+)
+_SHAPE_HINT = (
+    "A replay runs with the shapes of the recording: use where() or masks of a fixed shape, do this "
+    "outside of the function, or compile with fallback=True"
+)
+
+
+class WatchedArray(NDArrayOperatorsMixin):
+    """Stands for an array whose use is recorded. It is no ndarray, so that nothing of NumPy's can take
+    its values without being seen: what is not a NumPy function or a method here is refused."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Array) -> None:
+        self.value = value
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return _apply(getattr(ufunc, method), f"numpy.{ufunc.__name__}", inputs, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        name = function.__name__
+        if name in _DATA_DEPENDENT:
+            _capture().refuse(f"the shape of {name}'s result depends on values", _SHAPE_HINT)
+        return _apply(function, f"numpy.{name}", args, kwargs)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        capture = current_capture()
+        if capture is None:
+            return np.array(self.value, dtype)
+        capture.refuse_reading("conversion to an array")
+        return self.value
+
+    def __getitem__(self, key: Any) -> Any:
+        if _selects_by_value(key):
+            _capture().refuse("the shape of what a mask selects depends on values", _SHAPE_HINT)
+        return _apply(operator.getitem, "numpy.getitem", (self, key), {})
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        _apply(operator.setitem, "numpy.setitem", (self, key, value), {}, written=(self.value,))
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+
+for _name in ("__array_interface__", "dtype", "flags", "itemsize", "nbytes", "ndim", "shape", "size", "strides"):
+    setattr(WatchedArray, _name, property(operator.attrgetter(f"value.{_name}")))
+for _name in ("T", "mT", "real", "imag"):
+    _get = operator.attrgetter(_name)
+    setattr(
+        WatchedArray,
+        _name,
+        property(lambda self, get=_get, name=_name: _apply(get, f"numpy.{name}", (self,), {})),
+    )
+
+
+def _selects_by_value(key: Any) -> bool:
+    parts = key if isinstance(key, tuple) else (key,)
+    return any(isinstance(p, (np.ndarray, WatchedArray)) and p.dtype == bool for p in parts)
+
+
+def _method(name: str) -> Callable[..., Any]:
+    function = getattr(np.ndarray, name)
+
+    def method(self: WatchedArray, *args: Any, **kwargs: Any) -> Any:
+        if name in _DATA_DEPENDENT:
+            _capture().refuse(f"the shape of {name}'s result depends on values", _SHAPE_HINT)
+        return _apply(function, f"numpy.{name}", (self, *args), kwargs, _written_by(name, self.value))
+
+    method.__name__ = name
+    return method
+
+
+def _written_by(name: str, array: Array) -> tuple[Array, ...]:
+    return (array,) if name in ("fill", "sort", "partition", "put") else ()
+
+
+def _reader(name: str) -> Callable[..., Any]:
+    def reader(self: WatchedArray, *args: Any, **kwargs: Any) -> Any:
+        capture = current_capture()
+        if capture is not None:
+            capture.refuse_reading(_READERS[name])
+        return getattr(self.value, name)(*args, **kwargs)
+
+    reader.__name__ = name
+    return reader
+
+
+_READERS = {
+    "item": "item()",
+    "tolist": "tolist()",
+    "tobytes": "tobytes()",
+    "dump": "dump()",
+    "dumps": "dumps()",
+    "tofile": "tofile()",
+    "__bool__": "bool()",
+    "__int__": "int()",
+    "__float__": "float()",
+    "__complex__": "complex()",
+    "__index__": "use as an index",
+    "__contains__": "`in`",
+    "__iter__": "iteration",
+    "__repr__": "printing",
+    "__str__": "printing",
+    "__format__": "printing",
+}
+for _name in _READERS:
+    setattr(WatchedArray, _name, _reader(_name))
+for _name in (
+    *("all", "any", "argmax", "argmin", "argpartition", "argsort", "astype", "byteswap", "choose"),
+    *("clip", "compress", "conj", "conjugate", "copy", "cumprod", "cumsum", "diagonal", "dot"),
+    *("fill", "flatten", "max", "mean", "min", "nonzero", "partition", "prod", "put", "ravel"),
+    *("repeat", "reshape", "round", "searchsorted", "sort", "squeeze", "std", "sum", "swapaxes"),
+    *("take", "trace", "transpose", "var"),
+):
+    setattr(WatchedArray, _name, _method(_name))
+
+
+def _capture() -> Any:
+    capture = current_capture()
+    if capture is None:
+        raise CaptureError("compile: an array of a compiled function was used outside of it")
+    return capture
+
+
+def _plain(value: Any) -> Any:
+    """Arguments for NumPy itself."""
+    if isinstance(value, WatchedArray):
+        return value.value
+    if isinstance(value, (tuple, list)):
+        if hasattr(value, "_fields"):
+            return type(value)(*map(_plain, value))
+        return type(value)(map(_plain, value))
+    if isinstance(value, dict):
+        return {key: _plain(v) for key, v in value.items()}
+    return value
+
+
+def _watched_in(value: Any, found: list[Array]) -> None:
+    if isinstance(value, WatchedArray):
+        found.append(value.value)
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            _watched_in(part, found)
+    elif isinstance(value, dict):
+        for part in value.values():
+            _watched_in(part, found)
+
+
+def _apply(
+    function: Callable[..., Any],
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    written: tuple[Array, ...] = (),
+) -> Any:
+    """Calls a NumPy function, and records the call unless its result only shows memory that its
+    arguments have."""
+    capture = current_capture()
+    result = function(*_plain(args), **_plain(kwargs))
+    if capture is None or capture._paused:
+        return result
+    given: list[Array] = []
+    _watched_in((args, kwargs), given)
+    if "out" in kwargs:
+        outs: list[Array] = []
+        _watched_in(kwargs["out"], outs)
+        written = (*written, *outs)
+    results: list[Array] = []
+
+    def wrapped(value: Any) -> Any:
+        if isinstance(value, np.generic):
+            value = np.asarray(value)
+        if isinstance(value, np.ndarray):
+            results.append(value)
+            return WatchedArray(value)
+        if isinstance(value, tuple):
+            parts = [wrapped(part) for part in value]
+            return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+        if isinstance(value, list):
+            return [wrapped(part) for part in value]
+        if value is not None and not written:
+            capture.refuse_reading(name)
+        return value
+
+    answer = wrapped(result)
+    if any(r.dtype == object for r in results):
+        capture.refuse_reading(name)
+    is_own = [not any(np.may_share_memory(r, a) for a in given) for r in results]
+    if any(is_own) or written:
+        _record(capture, function, name, args, kwargs, given, results, is_own, written)
+    return answer
+
+
+def bounds(array: Array) -> tuple[int, int]:
+    """The addresses of an array's first byte and of the byte after its last."""
+    first = array.__array_interface__["data"][0]
+    if not array.size:
+        return first, first
+    steps = [(n - 1) * step for n, step in zip(array.shape, array.strides)]
+    return (
+        first + sum(step for step in steps if step < 0),
+        first + sum(step for step in steps if step > 0) + array.itemsize,
+    )
+
+
+class _Template:
+    """An array of the same shape at another place."""
+
+    __slots__ = ("first", "interface")
+
+    def __init__(self, array: Array) -> None:
+        self.interface = array.__array_interface__
+        # negative strides: the first element is not the first byte
+        self.first = self.interface["data"][0] - bounds(array)[0]
+
+    def at(self, address: int) -> Array:
+        """The array, its first byte lying there."""
+        return np.asarray(_Memory({**self.interface, "data": (address + self.first, False)}))
+
+
+class _Memory:
+    __slots__ = ("__array_interface__",)
+
+    def __init__(self, interface: dict[str, Any]) -> None:
+        self.__array_interface__ = interface
+
+
+def _record(
+    capture: Any,
+    function: Callable[..., Any],
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    given: list[Array],
+    made: list[Array],
+    is_own: list[bool],
+    written: tuple[Array, ...],
+) -> None:
+    own = [array for array, wanted in zip(made, is_own) if wanted]
+    places: dict[int, int] = {}  # id of a given array -> its number among the accesses
+    accesses: list[tuple[Any, _Template]] = []
+    for array in given:
+        if id(array) in places:
+            continue
+        access = capture.access_of(array, "rw" if any(w is array for w in written) else "r")
+        if access is not None:
+            places[id(array)] = len(accesses)
+            accesses.append((access, _Template(array)))
+    results = [(capture.own_array(array), array) for array in own]
+    templates = [template for _, template in accesses]
+
+    def rebuilt(value: Any, addresses: list[int]) -> Any:
+        if isinstance(value, WatchedArray):
+            i = places.get(id(value.value))
+            return value.value if i is None else templates[i].at(addresses[i])
+        if isinstance(value, (tuple, list)):
+            parts = [rebuilt(part, addresses) for part in value]
+            return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+        if isinstance(value, dict):
+            return {key: rebuilt(v, addresses) for key, v in value.items()}
+        return value
+
+    def run(addresses: list[int]) -> None:
+        with np.errstate(all="ignore"):
+            result = function(*rebuilt(args, addresses), **rebuilt(kwargs, addresses))
+        if results:
+            found: list[Array] = []
+            _results_in(result, found)
+            fresh = [value for value, wanted in zip(found, is_own, strict=True) if wanted]
+            for (_, target), value in zip(results, fresh, strict=True):
+                if target.shape != value.shape or target.dtype != value.dtype:
+                    raise CaptureError(
+                        f"compile: {name} gave shape {value.shape} where it gave {target.shape} when "
+                        f"it was recorded: a result's shape must not depend on values"
+                    )
+                np.copyto(target, value)
+
+    reads = [access for access, _ in accesses]
+    capture.call(
+        name,
+        run,
+        reads,
+        [access for access, _ in results],
+        key=(name, _plain_key(args), _plain_key(kwargs)),
+    )
+    capture.keep((args, kwargs, own))
+
+
+def _results_in(value: Any, found: list[Array]) -> None:
+    if isinstance(value, np.generic):
+        found.append(np.asarray(value))
+    elif isinstance(value, np.ndarray):
+        found.append(value)
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            _results_in(part, found)
+
+
+def _plain_key(value: Any) -> Any:
+    """What of the arguments must be the same in another recording: all but the tensors' memory."""
+    if isinstance(value, WatchedArray):
+        return (value.shape, value.strides, value.dtype.str)
+    if isinstance(value, np.ndarray):
+        return (value.shape, value.dtype.str, value.tobytes())
+    if isinstance(value, (tuple, list)):
+        return tuple(map(_plain_key, value))
+    if isinstance(value, dict):
+        return tuple((k, _plain_key(v)) for k, v in value.items())
+    return value if isinstance(value, (int, float, complex, str, bool, bytes, type(None))) else str(value)
+
+
+__all__ = ["WatchedArray", "bounds"]

@@ -1,0 +1,396 @@
+"""Records the calls into the C library that a function makes, as a program has them.
+
+The C library tells of every call, and of every block of memory that is taken and given back
+(`tg_recorded` in csrc/build_ffi.py). An address in a call is resolved at once to the buffer that it lies
+in: memory that the function was given, memory that existed before (parameters, state), and memory that
+was made on the way."""
+
+from __future__ import annotations
+
+import gc
+import os
+import struct
+import sys
+from collections.abc import Callable, Sequence
+from linecache import getline
+from pathlib import Path
+from threading import get_ident
+from typing import Any, NoReturn
+
+import numpy as np
+
+from tensorgrad._native import (
+    BorrowedStorage,
+    Storage,
+    address_of,
+    captures,
+    ffi,
+    lib,
+)
+from tensorgrad._tensor import Tensor, _extent
+from tensorgrad.compiler._arrays import WatchedArray, bounds
+from tensorgrad.compiler._effects import FUNCTIONS, MAX_DIMS, Access, Data, Function, Pointer
+from tensorgrad.errors import CaptureError
+
+_PACKAGE = str(Path(__file__).parent.parent) + os.sep
+_HERE = str(Path(__file__).parent) + os.sep
+
+
+class Buffer:
+    """A run of memory that calls read or write.
+
+    kind: "input", what the function was given; "outside", what existed before; "state", memory of the
+    library itself that outlives the program (an optimizer's numbers, a generator); "array", a NumPy
+    array made on the way; "local", what was made and is not needed afterwards; "result", what is.
+    owner: what keeps the memory alive, where it is not the program's own. number: its place in the
+    program, in the order in which buffers were met."""
+
+    __slots__ = ("address", "kind", "nbytes", "number", "owner")
+
+    def __init__(self, kind: str, address: int, nbytes: int, owner: Any = None) -> None:
+        self.kind = kind
+        self.address = address
+        self.nbytes = nbytes
+        self.owner = owner
+        self.number = -1
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.number}: {self.nbytes} bytes>"
+
+
+class Record:
+    """One call: the function, its arguments (integers, floats, Pointers, Data, None for NULL), what it
+    reads and writes, and the line of the user's code that it comes from. callback: the Python function
+    that a call of tg_call_back ends in. note: what the optimizer did to it, for `explain`."""
+
+    __slots__ = ("accesses", "arguments", "callback", "function", "note", "site")
+
+    def __init__(
+        self,
+        function: Function,
+        arguments: Sequence[Any],
+        site: str = "",
+        accesses: list[Access] | None = None,
+        callback: Callback | None = None,
+        note: str = "",
+    ) -> None:
+        self.function = function
+        self.arguments = tuple(arguments)
+        self.accesses = function.accesses(*arguments) if accesses is None else accesses
+        self.site = site
+        self.callback = callback
+        self.note = note
+
+    @property
+    def name(self) -> str:
+        return self.function.name
+
+    def argument(self, name: str) -> Any:
+        """The argument of a parameter."""
+        return self.arguments[self.function.parameters.index(name)]
+
+    def __repr__(self) -> str:
+        return f"<{self.name} {self.arguments} at {self.site}>"
+
+
+class Callback:
+    """A step in Python: `run(addresses)` is called with the addresses of `pointers`."""
+
+    __slots__ = ("key", "name", "pointers", "run")
+
+    def __init__(
+        self, name: str, pointers: Sequence[Pointer], run: Callable[[list[int]], Any], key: Any
+    ) -> None:
+        self.name = name
+        self.pointers = list(pointers)
+        self.run = run
+        self.key = key  # compares equal to that of the same step in another recording
+
+
+def user_frame() -> Any:
+    """The innermost frame that is not this package's."""
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith((_PACKAGE, "<op ", "<kernel ")) and "cffi" not in name:
+            return frame
+        frame = frame.f_back
+    return sys._getframe(1)
+
+
+def user_line() -> str:
+    """The line of the user's code that is running: "file:line: text"."""
+    frame = user_frame()
+    file, line = frame.f_code.co_filename, frame.f_lineno
+    text = getline(file, line).strip()
+    return f"{Path(file).name}:{line}" + (f": {text}" if text else "")
+
+
+_TABLES = frozenset(("arrays", "done", "gradients", "grads", "inputs", "means", "momenta", "squares"))
+
+
+class Recorder:
+    """What records the calls of a thread while it is `active`."""
+
+    def __init__(self, inputs: Sequence[Tensor]) -> None:
+        self.records: list[Record] = []
+        self.error: BaseException | None = None  # met while recording, where it could not be raised
+        self.live: dict[int, Buffer] = {}  # made on the way and not given back
+        self.made: list[Buffer] = []
+        self.inputs: list[Buffer] = []
+        self.outside: dict[int, Buffer] = {}  # by the address of the storage
+        self.state: dict[int, Buffer] = {}
+        self.arrays: dict[int, Buffer] = {}
+        self.kept: list[Any] = []  # what must live as long as the program
+        self.before_run: list[Callable[[], bool]] = []  # to be called before each run
+        self.dropped: set[int] = set()  # ids of leaves whose gradient was dropped before it was used
+        self.given_back: list[int] = []  # storages of outside that are gone
+        self.constants: list[Any] = []  # arrays that callbacks were given as they are
+        self._storages: dict[int, Any] | None = None
+        self._paused = 0
+        for t in inputs:
+            first, end = _extent(t)
+            self.inputs.append(Buffer("input", first, end - first, t._storage))
+
+    # ---- being active
+
+    def __enter__(self) -> Recorder:
+        captures[get_ident()] = self
+        lib.tg_record(1)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        lib.tg_record(0)
+        del captures[get_ident()]
+
+    def paused(self) -> Paused:
+        """A context in which nothing is recorded: what is made in it exists beforehand."""
+        return Paused(self)
+
+    def told(self, number: int, words: Any) -> None:
+        """A call was made. Never raises: there is C between this and the caller."""
+        if self._paused or self.error is not None:
+            return
+        try:
+            if number == _ALLOCATED:
+                buffer = Buffer("local", words[1], words[0])
+                self.live[words[1]] = buffer
+                self.made.append(buffer)
+            elif number == _FREED:
+                if self.live.pop(words[0], None) is None and words[0] in self.outside:
+                    self.given_back.append(words[0])
+            else:
+                function = FUNCTIONS[number]
+                arguments = self._arguments(function, words)
+                self.records.append(Record(function, arguments, user_line()))
+        except BaseException as error:  # noqa: BLE001  (it is raised when the function ends)
+            self.error = error
+
+    # ---- addresses
+
+    def resolve(self, address: int) -> Pointer | None:
+        """The place that an address is, None for NULL."""
+        if not address:
+            return None
+        found = self.live.get(address)
+        if found is not None:
+            return Pointer(found, 0)
+        for group in (self.inputs, self.live.values(), self.arrays.values()):
+            for buffer in group:
+                if buffer.address <= address < buffer.address + max(buffer.nbytes, 1):
+                    return Pointer(buffer, address - buffer.address)
+        return self._outside(address)
+
+    def _outside(self, address: int) -> Pointer:
+        for again in (False, True):
+            for start, buffer in self.outside.items():
+                if start <= address < start + max(buffer.nbytes, 1):
+                    return Pointer(buffer, address - start)
+            for storage in self._all_storages(again).values():
+                start, nbytes = _memory_of(storage)
+                if start <= address < start + max(nbytes, 1):
+                    self.outside[start] = Buffer("outside", start, nbytes, storage)
+                    return Pointer(self.outside[start], address - start)
+        raise CaptureError(
+            f"compile: memory at {address:#x}, used at {user_line()}, belongs to no tensor"
+        )
+
+    def _all_storages(self, again: bool) -> dict[int, Any]:
+        if self._storages is None or again:
+            lib.tg_record(0)
+            self._storages = {
+                id(o): o for o in gc.get_objects() if isinstance(o, (Storage, BorrowedStorage))
+            }
+            lib.tg_record(1)
+        return self._storages
+
+    def _state(self, address: int, nbytes: int) -> Pointer | None:
+        """Memory of the library's own, which is kept by what is in `kept`."""
+        if not address:
+            return None
+        buffer = self.state.get(address)
+        if buffer is None:
+            buffer = self.state[address] = Buffer("state", address, nbytes)
+        return Pointer(buffer, 0)
+
+    def _arguments(self, function: Function, words: Any) -> list[Any]:
+        arguments: list[Any] = []
+        names = function.parameters
+        count = words[names.index("count")] if "count" in names else 0
+        for i, (kind, name) in enumerate(zip(function.kinds, names)):
+            word = words[i]
+            if kind == "i":
+                arguments.append(word)
+            elif kind == "f":
+                arguments.append(struct.unpack("d", struct.pack("q", word))[0])
+            elif not word:
+                arguments.append(None)
+            elif name in ("layout", "batch"):
+                arguments.append(_layout(word))
+            elif name == "layers":
+                arguments.append(self._layers(word, count))
+            elif name == "sizes":
+                arguments.append(Data(tuple(_words(word, count))))
+            elif name == "params" and function.name == "tg_map":
+                arguments.append(Data(tuple(_words(word, 4))))
+            elif name in _TABLES or name in ("params", "top"):
+                if name == "inputs":
+                    count = lib.tg_custom_inputs(lib.TG_MAP, words[0])
+                n = 2 * count if name == "gradients" else count
+                arguments.append(Data(tuple(self.resolve(w) for w in _words(word, n))))
+            elif name == "started":
+                arguments.append(self._state(word, count))
+            elif name in ("hyper", "generator"):
+                arguments.append(self._state(word, 64))
+            else:
+                arguments.append(self.resolve(word))
+        return arguments
+
+    def _layers(self, address: int, count: int) -> Data:
+        words: list[Any] = []
+        layers = ffi.cast("tg_layer *", address)
+        for i in range(count):
+            layer = layers[i]
+            w, bias = (int(ffi.cast("intptr_t", p)) for p in (layer.w, layer.bias))
+            words += [
+                layer.activation,
+                getattr(layer, "in"),
+                layer.out,
+                self.resolve(w),
+                self.resolve(bias),
+            ]
+        return Data(tuple(words))
+
+    # ---- what Python does on the way
+
+    def watched(self, array: np.ndarray[Any, Any]) -> Any:
+        """A tensor's memory as NumPy gets it while recording: what is done with it becomes steps."""
+        return array if self._paused else WatchedArray(array)
+
+    def refuse_reading(self, what: str) -> None:
+        """Raises CaptureError: the function reads values."""
+        if not self._paused:
+            self.refuse(f"{what} reads values, which a replay has only afterwards", _READING)
+
+    def refuse(self, why: str, hint: str) -> NoReturn:
+        """Raises CaptureError for the line that is running."""
+        raise CaptureError(f"compile: {why} (at {user_line()}). {hint}")
+
+    def access_of(self, array: np.ndarray[Any, Any], mode: str) -> Access | None:
+        """The access to an array's memory; None where nothing is read."""
+        if not array.size:
+            return None
+        low, high = bounds(array)
+        place = self.resolve(low)
+        assert place is not None
+        return Access(place.buffer, place.offset, place.offset + high - low, mode)
+
+    def own_array(self, array: np.ndarray[Any, Any]) -> Access:
+        """Takes a new array of NumPy's as a buffer that the program writes."""
+        low, high = bounds(array)
+        buffer = Buffer("array", low, high - low, array)
+        self.arrays[low] = buffer
+        return Access(buffer, 0, buffer.nbytes, "w")
+
+    def keep(self, owner: Any) -> None:
+        """Keeps something alive as long as the program."""
+        self.kept.append(owner)
+
+    def call(
+        self,
+        name: str,
+        run: Callable[[list[int]], Any],
+        reads: Sequence[Access] = (),
+        writes: Sequence[Access] = (),
+        key: Any = None,
+    ) -> None:
+        """Records a step in Python. run gets the addresses of where the accesses begin."""
+        accesses = [*reads, *writes]
+        pointers = [Pointer(a.buffer, a.begin) for a in accesses]
+        callback = Callback(name, pointers, run, key)
+        self.records.append(Record(_CALL_BACK, (None, 0), user_line(), accesses, callback))
+
+    def python_step(self, name: str, run: Callable[[], Any]) -> None:
+        """Records a step that only changes Python's own state, such as a schedule."""
+        if not self._paused:
+            self.call(name, lambda _: run(), key=id(getattr(run, "__self__", run)))
+
+
+_READING = (
+    "Return the tensor and read it outside, or compile with fallback=True, which runs the function "
+    "eagerly from there on"
+)
+
+
+class Paused:
+    """Switches a recorder off for a while."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def __enter__(self) -> None:
+        self._recorder._paused += 1
+
+    def __exit__(self, *error: object) -> None:
+        self._recorder._paused -= 1
+
+
+def _memory_of(storage: Any) -> tuple[int, int]:
+    """Where a storage's memory begins, and its bytes."""
+    if isinstance(storage, Storage):
+        try:
+            ptr = storage.ptr
+        except AttributeError:  # it is just being made
+            return 0, 0
+        return (address_of(ptr), lib.tg_block_bytes(ptr)) if ptr else (0, 0)
+    low, high = bounds(storage.owner if not isinstance(storage.owner, WatchedArray) else storage.owner.value)
+    return low, high - low
+
+
+def _words(address: int, n: int) -> list[int]:
+    return ffi.unpack(ffi.cast("int64_t *", address), n) if n else []
+
+
+def _layout(address: int) -> Data:
+    words = _words(address, 1 + 5 * MAX_DIMS)
+    ndim = words[0]
+    # what is behind the last axis is not looked at
+    for i in range(5):
+        begin = 1 + i * MAX_DIMS
+        words[begin + ndim : begin + MAX_DIMS] = [0] * (MAX_DIMS - ndim)
+    return Data(tuple(words))
+
+
+_ALLOCATED, _FREED = lib.TG_ALLOCATED, lib.TG_FREED
+_CALL_BACK = next(f for f in FUNCTIONS if f.name == "tg_call_back")
+
+
+@ffi.def_extern()
+def tg_recorded(number: int, words: Any) -> None:
+    """Hands a call to the recorder of this thread."""
+    recorder = captures.get(get_ident())
+    if recorder is not None:
+        recorder.told(number, words)
+
+
+__all__ = ["Buffer", "Callback", "Record", "Recorder", "user_frame", "user_line"]
