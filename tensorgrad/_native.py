@@ -44,6 +44,22 @@ def current_capture() -> Any:
     return captures.get(get_ident()) if captures else None
 
 
+class unrecorded:  # noqa: N801
+    """A context for what is made once and kept, constants and an optimizer's state: a program that is
+    being recorded finds it there and does not make it again."""
+
+    __slots__ = ("_capture",)
+
+    def __enter__(self) -> None:
+        self._capture = current_capture()
+        if self._capture is not None:
+            self._capture.pause(True)
+
+    def __exit__(self, *error: object) -> None:
+        if self._capture is not None:
+            self._capture.pause(False)
+
+
 # ---- memory --------------------------------------------------------------------------------------
 
 
@@ -75,6 +91,8 @@ class BorrowedStorage:
         self.owner = owner
         self.ptr = ffi.cast("void *", owner.__array_interface__["data"][0])
         self.written = 0
+        if captures and (capture := current_capture()) is not None:
+            capture.borrowed(self)
 
 
 _new_storage = Storage.__new__
@@ -377,4 +395,5 @@ __all__ = [
     "scalar_layout",
     "set_memory_limit",
     "set_num_threads",
+    "unrecorded",
 ]

@@ -22,6 +22,7 @@ from tensorgrad._native import (
     fail,
     lib,
     offset_pointer,
+    unrecorded,
 )
 from tensorgrad.autograd import _functional, _hooks, _tape
 from tensorgrad.autograd._modes import mode
@@ -236,7 +237,8 @@ class Tensor(Conversions):
             one = _one[self._code]
             if one is not None and not one._storage.written:
                 return one
-            one = _one[self._code] = self._filled(1.0)
+            with unrecorded():
+                one = _one[self._code] = self._filled(1.0)
             return one
         return self._filled(1.0)
 

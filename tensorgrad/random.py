@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from tensorgrad._native import RANDOM, fail, ffi, lib
+from tensorgrad._native import RANDOM, captures, current_capture, fail, ffi, lib
 from tensorgrad._tensor import Tensor, empty_raw
 from tensorgrad.autograd._modes import random_streams
 from tensorgrad.dtypes import F32, F64, INT64, ITEMSIZES, code_of
@@ -95,6 +95,8 @@ def _draw(
     size = checked_size(result, ITEMSIZES[code], where)
     t = empty_raw(result, size, code)
     state = (generator or default_generator)._state
+    if captures and (capture := current_capture()) is not None:
+        capture.keep(state)
     status = lib.tg_random(RANDOM[name], code, size, a, b, state, t._ptr)
     if status:
         fail(status, where, t._storage)

@@ -16,6 +16,7 @@ from linecache import getline
 from pathlib import Path
 from threading import get_ident
 from typing import Any, NoReturn
+from weakref import ref
 
 import numpy as np
 
@@ -144,9 +145,8 @@ class Recorder:
         self.kept: list[Any] = []  # what must live as long as the program
         self.before_run: list[Callable[[], bool]] = []  # to be called before each run
         self.dropped: set[int] = set()  # ids of leaves whose gradient was dropped before it was used
-        self.given_back: list[int] = []  # storages of outside that are gone
-        self.constants: list[Any] = []  # arrays that callbacks were given as they are
-        self._storages: dict[int, Any] | None = None
+        self.constants: list[Any] = []  # storages of arrays that became tensors on the way
+        self._storages: list[ref[Any]] | None = None
         self._paused = 0
         for t in inputs:
             first, end = _extent(t)
@@ -163,22 +163,23 @@ class Recorder:
         lib.tg_record(0)
         del captures[get_ident()]
 
-    def paused(self) -> Paused:
-        """A context in which nothing is recorded: what is made in it exists beforehand."""
-        return Paused(self)
+    def pause(self, on: bool) -> None:
+        """Begins or ends a time in which nothing is recorded."""
+        self._paused += 1 if on else -1
 
     def told(self, number: int, words: Any) -> None:
         """A call was made. Never raises: there is C between this and the caller."""
-        if self._paused or self.error is not None:
+        if self.error is not None:
             return
         try:
-            if number == _ALLOCATED:
+            if number == _FREED:
+                self.live.pop(words[0], None)
+            elif self._paused:
+                return
+            elif number == _ALLOCATED:
                 buffer = Buffer("local", words[1], words[0])
                 self.live[words[1]] = buffer
                 self.made.append(buffer)
-            elif number == _FREED:
-                if self.live.pop(words[0], None) is None and words[0] in self.outside:
-                    self.given_back.append(words[0])
             else:
                 function = FUNCTIONS[number]
                 arguments = self._arguments(function, words)
@@ -206,7 +207,10 @@ class Recorder:
             for start, buffer in self.outside.items():
                 if start <= address < start + max(buffer.nbytes, 1):
                     return Pointer(buffer, address - start)
-            for storage in self._all_storages(again).values():
+            for reference in self._all_storages(again):
+                storage = reference()
+                if storage is None:
+                    continue
                 start, nbytes = _memory_of(storage)
                 if start <= address < start + max(nbytes, 1):
                     self.outside[start] = Buffer("outside", start, nbytes, storage)
@@ -215,13 +219,10 @@ class Recorder:
             f"compile: memory at {address:#x}, used at {user_line()}, belongs to no tensor"
         )
 
-    def _all_storages(self, again: bool) -> dict[int, Any]:
+    def _all_storages(self, again: bool) -> list[ref[Any]]:
         if self._storages is None or again:
-            lib.tg_record(0)
-            self._storages = {
-                id(o): o for o in gc.get_objects() if isinstance(o, (Storage, BorrowedStorage))
-            }
-            lib.tg_record(1)
+            kinds = (Storage, BorrowedStorage)
+            self._storages = [ref(o) for o in gc.get_objects() if isinstance(o, kinds)]
         return self._storages
 
     def _state(self, address: int, nbytes: int) -> Pointer | None:
@@ -296,6 +297,12 @@ class Recorder:
         """Raises CaptureError for the line that is running."""
         raise CaptureError(f"compile: {why} (at {user_line()}). {hint}")
 
+    def borrowed(self, storage: BorrowedStorage) -> None:
+        """Takes note of a NumPy array that became a tensor on the way: a constant, unless it is memory
+        that is known."""
+        if not self._paused:
+            self.constants.append(storage)
+
     def access_of(self, array: np.ndarray[Any, Any], mode: str) -> Access | None:
         """The access to an array's memory; None where nothing is read."""
         if not array.size:
@@ -340,19 +347,6 @@ _READING = (
     "Return the tensor and read it outside, or compile with fallback=True, which runs the function "
     "eagerly from there on"
 )
-
-
-class Paused:
-    """Switches a recorder off for a while."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
-
-    def __enter__(self) -> None:
-        self._recorder._paused += 1
-
-    def __exit__(self, *error: object) -> None:
-        self._recorder._paused -= 1
 
 
 def _memory_of(storage: Any) -> tuple[int, int]:

@@ -22,6 +22,8 @@ from tensorgrad.ops.multi import drop_gradients
 
 M = TypeVar("M", bound="Module")
 
+changes = 0  # how often an attribute of any module was set or deleted
+
 
 class IncompatibleKeys(NamedTuple):
     """What `load_state_dict(strict=False)` found: keys without a value, and values without a
@@ -150,10 +152,14 @@ class Module:
                 f"{type(self).__name__}.forward: cannot be set on a module; define it in a subclass"
             )
         object.__setattr__(self, name, value)
+        global changes
+        changes += 1
 
     def __delattr__(self, name: str) -> None:
         object.__delattr__(self, name)
         self._buffers.pop(name, None)
+        global changes
+        changes += 1
 
     def _add(self, name: str, value: Any) -> None:
         if not isinstance(name, str) or not name or "." in name:

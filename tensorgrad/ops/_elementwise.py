@@ -23,6 +23,7 @@ from tensorgrad._native import (
     fail,
     lib,
     scalar_layout,
+    unrecorded,
 )
 from tensorgrad._tensor import Tensor, as_tensor, full_raw, view, wrap_array
 from tensorgrad.autograd._declare import Case, Op, methods_of, register
@@ -308,7 +309,8 @@ def scalar(value: float, code: int) -> Tensor:
         if t is None:
             if len(_scalars) >= _MAX_SCALARS:
                 _scalars.clear()
-            t = _scalars[key] = full_raw((), 1, code, value)
+            with unrecorded():
+                t = _scalars[key] = full_raw((), 1, code, value)
     return t
 
 

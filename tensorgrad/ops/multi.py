@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tensorgrad._native import NULL, clock, fail, ffi, lib
+from tensorgrad._native import NULL, clock, current_capture, fail, ffi, lib
 from tensorgrad._tensor import Tensor, copy_into, copy_raw
 from tensorgrad.dtypes import F64
 from tensorgrad.errors import DTypeError
@@ -146,18 +146,22 @@ class SGDTables(ParameterTables):
             self.hyper,
         )
 
+    def take(self, values: tuple[Any, ...]) -> bool:
+        """Puts the options where the kernel reads them; False if the tables do not fit them."""
+        if values != self.values:
+            if (values[1] != 0) is not (self.momenta is not None):
+                return False
+            self.hyper[0:6] = values
+            self.values = values
+        return True
+
     def step(self, values: tuple[Any, ...]) -> bool:
         """One step over the parameters that have a gradient.
 
         values: learning rate, momentum, dampening, weight decay, nesterov, maximize, as in tg_sgd.
         Returns False, and the parameters are as before, if the tables do not fit any more: a
         parameter has other memory, or momentum came or went."""
-        if values != self.values:
-            if (values[1] != 0) is not (self.momenta is not None):
-                return False
-            self.hyper[0:6] = values
-            self.values = values
-        copies = self.gather()
+        copies = self.gather() if self.take(values) else None
         if copies is None:
             return False
         status = lib.tg_sgd(*self.arguments)
@@ -192,19 +196,23 @@ class AdamTables(ParameterTables):
             self.hyper,
         )
 
-    def step(self, values: tuple[Any, ...]) -> bool:
-        """One step over the parameters that have a gradient.
-
-        values: learning rate, the two betas, eps, weight decay, decoupled, maximize, amsgrad, as in
-        tg_adam. Returns False, and the parameters are as before, if the tables do not fit any more:
-        a parameter has other memory, or amsgrad came or went."""
+    def take(self, values: tuple[Any, ...]) -> bool:
+        """Puts the options where the kernel reads them; False if the tables do not fit them."""
         if values != self.values:
             if bool(values[6]) is not self.amsgrad:
                 return False
             lr, (beta1, beta2), *others = values
             self.hyper[0:7] = (lr, beta1, beta2, *others[:4])
             self.values = (lr, (beta1, beta2), *others)
-        copies = self.gather()
+        return True
+
+    def step(self, values: tuple[Any, ...]) -> bool:
+        """One step over the parameters that have a gradient.
+
+        values: learning rate, the two betas, eps, weight decay, decoupled, maximize, amsgrad, as in
+        tg_adam. Returns False, and the parameters are as before, if the tables do not fit any more:
+        a parameter has other memory, or amsgrad came or went."""
+        copies = self.gather() if self.take(values) else None
         if copies is None:
             return False
         status = lib.tg_adam(*self.arguments)
@@ -215,10 +223,13 @@ class AdamTables(ParameterTables):
 
 def drop_gradients(parameters: Iterable[Tensor]) -> None:
     """Sets every `.grad` to None, so that the next backward keeps its gradients without a copy."""
+    capture = current_capture()
     for p in parameters:
         leaf = p._node
         if leaf is not None:
             leaf.drop_grad()
+            if capture is not None:
+                capture.dropped.add(id(leaf))
 
 
 __all__ = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tensorgrad._native import captures, current_capture, unrecorded
 from tensorgrad._tensor import Tensor
 from tensorgrad.autograd import enable_grad
 from tensorgrad.errors import ArgumentError
@@ -55,21 +56,35 @@ class FusedOptimizer(Optimizer):
             with enable_grad():
                 result = closure()
         if not self._tables:
-            for group in self.param_groups:
-                self._tables += [(group, t) for t in self._tables_of(group["params"], group)]
+            with unrecorded():
+                for group in self.param_groups:
+                    self._tables += [(group, t) for t in self._tables_of(group["params"], group)]
         fit = True
         for group, tables in self._tables:
             values = self._values(group)
             if not tables.step(values):
                 fit = False
-                for made_now in self._tables_of(tables.parameters, group):
+                with unrecorded():
+                    made = self._tables_of(tables.parameters, group)
+                for made_now in made:
                     made_now.step(values)
-                    self._note_state(made_now)
-            elif tables.waiting:
-                self._note_state(tables)
+                    self._step_made(group, made_now)
+            elif tables.waiting or captures:
+                self._step_made(group, tables)
         if not fit:
             self._tables = []
         return result
+
+    def _step_made(self, group: dict[str, Any], tables: Any) -> None:
+        """What follows a step, until all parameters have made one and unless it is recorded."""
+        if tables.waiting:
+            with unrecorded():
+                self._note_state(tables)
+        capture = current_capture()
+        if capture is not None:
+            capture.keep(tables)
+            # the options are read again before each replay, as they are before each step
+            capture.before_run.append(lambda: tables.take(self._values(group)))
 
     def _tables_of(
         self, params: Sequence[Tensor], group: dict[str, Any]

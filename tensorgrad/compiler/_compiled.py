@@ -1,0 +1,584 @@
+"""`compile`: a function that is recorded once and replayed afterwards."""
+
+from __future__ import annotations
+
+import gc
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import update_wrapper
+from threading import RLock
+from typing import Any
+
+from tensorgrad._native import Storage, address_of, allocate, clock, current_capture, lib
+from tensorgrad._tensor import Tensor, as_tensor, over, view
+from tensorgrad.autograd import _tape
+from tensorgrad.autograd._modes import mode
+from tensorgrad.autograd._tape import Leaf, Node
+from tensorgrad.compiler._effects import Pointer
+from tensorgrad.compiler._guards import Guards
+from tensorgrad.compiler._passes import PASSES, run_passes
+from tensorgrad.compiler._program import Program, copies, fingerprint
+from tensorgrad.compiler._recorder import Buffer, Record, Recorder, user_line
+from tensorgrad.dtypes import ITEMSIZES
+from tensorgrad.errors import ArgumentError, CaptureError, GradientError
+
+MOST_PROGRAMS = 16  # kept for one function
+MOST_DIFFERENCES = 3  # recordings of one signature that may differ from the one before
+_WRITER = "a compiled function"
+
+
+# ---- arguments and results -------------------------------------------------------------------------
+
+
+def flatten(value: Any, leaves: list[Any]) -> Any:
+    """Appends the tensors (and arrays) in nested tuples, lists and dicts to `leaves`; returns what is
+    left, which is equal for arguments of one structure."""
+    if isinstance(value, Tensor) or hasattr(value, "__array_interface__"):
+        leaves.append(value)
+        return _LEAF
+    if isinstance(value, (tuple, list)):
+        return (type(value), *[flatten(part, leaves) for part in value])
+    if isinstance(value, dict):
+        return (dict, *[(key, flatten(part, leaves)) for key, part in value.items()])
+    return value
+
+
+def unflatten(structure: Any, leaves: Any) -> Any:
+    """The value that `flatten` took apart. leaves: an iterator."""
+    if structure is _LEAF:
+        return next(leaves)
+    if isinstance(structure, tuple) and structure and structure[0] in (tuple, list):
+        parts = [unflatten(part, leaves) for part in structure[1:]]
+        return parts if structure[0] is list else tuple(parts)
+    if isinstance(structure, tuple) and structure and isinstance(structure[0], type):
+        if structure[0] is dict:
+            return {key: unflatten(part, leaves) for key, part in structure[1:]}
+        return structure[0](*[unflatten(part, leaves) for part in structure[1:]])
+    return structure
+
+
+class _Leaf:
+    def __repr__(self) -> str:
+        return "Tensor"
+
+
+_LEAF = _Leaf()
+
+
+class Discarded:
+    """Stands in `.grad` for a gradient that a replay used up and did not keep."""
+
+    _size = float("inf")
+    _node = None
+
+    def __getattr__(self, name: str) -> Any:
+        raise GradientError(
+            "this gradient was made and used up inside a compiled function, which did not keep it: "
+            "compile with keep_grads=True, or read it inside of the function"
+        )
+
+    def __add__(self, other: Any) -> Any:
+        return self.refuse()
+
+    @property
+    def refuse(self) -> Any:
+        """Raises GradientError."""
+        return self.__getattr__("refuse")
+
+
+DISCARDED = Discarded()
+
+
+def _no_graph(gy: Any, node: Node) -> Any:
+    raise GradientError(
+        "backward: this tensor is the result of a compiled function, which keeps no graph; call "
+        "backward inside of the function, or the function itself without compile"
+    )
+
+
+# ---- one recording, ready to be replayed -------------------------------------------------------------
+
+
+class Result:
+    """How one returned tensor comes about: an input itself (`source` an int), a tensor that exists
+    (a Tensor), or memory of the program's (a Buffer), seen from `offset` bytes on."""
+
+    __slots__ = ("code", "has_graph", "offset", "shape", "size", "source", "strides")
+
+    def __init__(self, source: Any, t: Tensor, offset: int) -> None:
+        self.source = source
+        self.offset = offset
+        self.shape, self.strides, self.size, self.code = t._shape, t._strides, t._size, t._code
+        self.has_graph = t._node is not None
+
+
+class Replay:
+    """A program with what it needs to know of the world: its guards, its inputs, its results."""
+
+    def __init__(
+        self,
+        signature: Any,
+        guards: Guards,
+        recorder: Recorder,
+        records: list[Record],
+        results: list[Result],
+        structure: Any,
+        gradients: list[tuple[Any, Any]],
+        keep_grads: bool,
+        passes: Sequence[str],
+    ) -> None:
+        self.signature = signature
+        self.guards = guards
+        self.recorder = recorder
+        self.recorded = records
+        self.results = results
+        self.structure = structure
+        self.gradients = gradients  # (Leaf, or the number of an input, with a Result or None)
+        self.keep_grads = keep_grads
+        self.confirmed = False
+        self.differences = 0
+        self.names = tuple(passes)
+        inputs = recorder.inputs
+        made: dict[int, Buffer] = {}
+        for result in [*results, *(r for _, r in gradients if isinstance(r, Result))]:
+            if isinstance(result.source, Buffer):
+                made[id(result.source)] = result.source
+        self.made = list(made.values())
+        optimized = run_passes(records, passes)
+        self.program = Program(optimized, [*inputs, *self.made])
+        self.lasting = [b for b in self.program.buffers if b.kind == "outside"]
+        self.written = [
+            b.owner
+            for b in self.lasting
+            if any(a.buffer is b and a.mode != "r" for r in optimized for a in r.accesses)
+        ]
+        self.writes_inputs = [
+            i
+            for i, b in enumerate(inputs)
+            if any(a.buffer is b and a.mode != "r" for r in optimized for a in r.accesses)
+        ]
+        guards.trim({id(b.owner) for b in self.lasting})
+
+    def fits(self, signature: Any) -> bool:
+        """Whether the arguments are of the kind that was recorded, and the world as it was."""
+        return bool(self.signature == signature) and not self.stale()
+
+    def stale(self) -> str:
+        """What has changed since the recording, or ""."""
+        changed = self.guards.changed()
+        if changed:
+            return changed
+        for leaf, had in self.signature.gradients:
+            if (leaf.grad is not None) is not had:
+                return "a gradient that the program adds to came or went"
+        for ready in self.recorder.before_run:
+            if not ready():
+                return "an optimizer's tables"
+        return ""
+
+    def run(self, tensors: Sequence[Tensor]) -> Any:
+        """One replay."""
+        program = self.program
+        addresses = program.addresses
+        for i, t in enumerate(tensors):
+            addresses[i] = t._ptr
+        i = len(tensors)
+        storages = {}
+        for buffer in self.made:
+            storage = storages[id(buffer)] = allocate(buffer.nbytes)
+            addresses[i] = storage.ptr
+            i += 1
+        status = _run(program.c, 1, program.failed, program.done)
+        if status:
+            program.raise_failure(status)
+        self._after(tensors, storages)
+        values = [self._tensor(r, tensors, storages) for r in self.results]
+        return values[0] if self.structure is _LEAF else unflatten(self.structure, iter(values))
+
+    def _after(self, tensors: Sequence[Tensor], storages: dict[int, Storage]) -> None:
+        """What a run changes besides memory: stamps, gradients."""
+        now = clock()
+        for storage in self.written:
+            storage.written = now
+            storage.writer = _WRITER
+        for number in self.writes_inputs:
+            storage = tensors[number]._storage
+            storage.written = now
+            storage.writer = _WRITER
+        for leaf, result in self.gradients:
+            if leaf.__class__ is int:
+                leaf = tensors[leaf]._node
+            leaf.grad = (
+                None
+                if result is None
+                else DISCARDED
+                if result is DISCARDED
+                else self._tensor(result, tensors, storages)
+            )
+
+    def _tensor(
+        self, result: Result, tensors: Sequence[Tensor], storages: dict[int, Storage]
+    ) -> Tensor:
+        source = result.source
+        if source.__class__ is int:
+            t = tensors[source]
+            if result.offset < 0:
+                return t
+            return _seen(t, result)
+        if source.__class__ is Buffer:
+            t = over(storages[id(source)], result.shape, result.size, result.code)
+            if result.offset or result.strides is not None:
+                t = _seen(t, result)
+        elif result.offset < 0:
+            return source  # type: ignore[no-any-return]
+        else:
+            t = _seen(source, result)
+        if result.has_graph:
+            t._node = node = _tape.new_node(Node)
+            node.seq = clock()
+            node.rule = _no_graph
+            node.edges = ()
+            node.saved = None
+        return t
+
+
+def _seen(t: Tensor, result: Result) -> Tensor:
+    """What a result shows of t's memory."""
+    return view(t, result.shape, result.strides, result.offset // ITEMSIZES[result.code])
+
+
+_run = lib.tg_program_run
+
+
+class Signature:
+    """The arguments' structure, and each tensor's shape, dtype, layout and place on the tape."""
+
+    __slots__ = ("gradients", "structure", "tensors")
+
+    def __init__(self, structure: Any, tensors: Sequence[Tensor]) -> None:
+        self.structure = structure
+        self.tensors = [
+            (t._shape, t._strides, t._code, t._node is not None, _first(tensors, t)) for t in tensors
+        ]
+        self.gradients: list[tuple[Leaf, bool]] = []
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Signature)
+            and self.tensors == other.tensors
+            and _same(self.structure, other.structure)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _first(tensors: Sequence[Tensor], t: Tensor) -> int:
+    """The first of the tensors with t's memory."""
+    return next(i for i, other in enumerate(tensors) if other._storage is t._storage)
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Equality that tells 1 from 1.0 and True."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, (tuple, list)):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return a is b or bool(a == b)
+
+
+# ---- compile -----------------------------------------------------------------------------------------
+
+
+class Compiled:
+    """A compiled function: see `compile`."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        keep_grads: bool,
+        fallback: bool,
+        passes: Sequence[str],
+    ) -> None:
+        self._function = function
+        self._keep_grads = keep_grads
+        self._fallback = fallback
+        self._passes = tuple(passes)
+        self._replays: OrderedDict[int, Replay] = OrderedDict()  # the one used last comes last
+        self._lock = RLock()
+        self._running = False
+        self._number = 0
+        update_wrapper(self, function, updated=())
+
+    def __repr__(self) -> str:
+        name = getattr(self._function, "__name__", type(self._function).__name__)
+        return f"<compiled {name}: {len(self._replays)} programs>"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if current_capture() is not None:  # it is part of another program
+            return self._function(*args, **kwargs)
+        leaves: list[Any] = []
+        structure = (flatten(args, leaves), flatten(kwargs, leaves))
+        tensors = [t if isinstance(t, Tensor) else as_tensor(t, "compile") for t in leaves]
+        signature = Signature(structure, tensors)
+        with self._lock:
+            if self._running:
+                raise CaptureError("compile: a compiled function called itself")
+            self._running = True
+            try:
+                found = self._find(signature)
+                if found is not None and found.confirmed:
+                    return found.run(tensors)
+                return self._record(signature, found, structure, tensors)
+            finally:
+                self._running = False
+
+    def _find(self, signature: Signature) -> Replay | None:
+        for number in reversed(self._replays):
+            replay = self._replays[number]
+            if replay.signature == signature and not replay.stale():
+                self._replays.move_to_end(number)
+                return replay
+        return None
+
+    # ---- recording
+
+    def _record(
+        self, signature: Signature, before: Replay | None, structure: Any, tensors: list[Tensor]
+    ) -> Any:
+        """Runs the function, recording it: a new program, or one that confirms the one before."""
+        guards = Guards(self._function)
+        leaves = _leaves(guards, tensors)
+        had = {id(leaf): leaf.grad for leaf, _ in leaves}
+        for leaf, _ in leaves:
+            leaf.spare.clear()
+        iterator = iter(tensors)
+        args, kwargs = unflatten(structure[0], iterator), unflatten(structure[1], iterator)
+        recorder = Recorder(tensors)
+        spare = _tape.MOST_SPARE
+        _tape.MOST_SPARE = -1  # a gradient's memory is not used again, so that all recordings are alike
+        try:
+            with recorder:
+                result = self._function(*args, **kwargs)
+                if recorder.error is not None:
+                    raise recorder.error
+                found = self._results(recorder, guards, leaves, had, result, tensors)
+        finally:
+            _tape.MOST_SPARE = spare
+        changed = guards.changed()
+        if changed:
+            raise CaptureError(
+                f"compile: the function has a side effect, which a replay would not have: {changed}. "
+                f"Return the value instead, or change it outside of the function"
+            )
+        results, result_structure, gradients, records = found
+        signature.gradients = [
+            (leaf, had[id(leaf)] is not None)
+            for leaf, number in leaves
+            if number is None
+            and id(leaf) not in recorder.dropped
+            and (had[id(leaf)] is not None or leaf.grad is not None)
+        ]
+        replay = Replay(
+            signature, guards, recorder, records, results, result_structure, gradients,
+            self._keep_grads, self._passes,
+        )  # fmt: skip
+        if before is not None:
+            self._confirm(before, replay)
+        self._number += 1
+        self._replays[self._number] = replay
+        if len(self._replays) > MOST_PROGRAMS:
+            self._replays.popitem(last=False)
+        return result
+
+    def _confirm(self, before: Replay, replay: Replay) -> None:
+        """Compares a recording with the one before."""
+        for number, kept in list(self._replays.items()):
+            if kept is before:
+                del self._replays[number]
+        difference = _difference(before, replay)
+        if not difference:
+            replay.confirmed = True
+            return
+        replay.differences = before.differences + 1
+        if replay.differences >= MOST_DIFFERENCES:
+            raise CaptureError(
+                f"compile: the function does something else each time: {difference}. Give what "
+                f"changes as an argument, in a tensor"
+            )
+
+    def _results(
+        self,
+        recorder: Recorder,
+        guards: Guards,
+        leaves: list[tuple[Leaf, int | None]],
+        had: dict[int, Any],
+        result: Any,
+        tensors: list[Tensor],
+    ) -> tuple[list[Result], Any, list[tuple[Any, Any]], list[Record]]:
+        """What the function returned, and the gradients that it left, as Results; and the records,
+        with what it takes to bring them into memory of their own."""
+        records = list(recorder.records)
+        returned: list[Any] = []
+        structure = flatten(result, returned)
+        results = []
+        for t in returned:
+            if not isinstance(t, Tensor):
+                raise CaptureError(
+                    "compile: the function returned a NumPy array, which is not computed again in a "
+                    "replay; return the tensor"
+                )
+            results.append(self._result(recorder, records, t, tensors, guards))
+        gradients: list[tuple[Any, Any]] = []
+        for leaf, number in leaves:
+            gradient = leaf.grad
+            if gradient is had[id(leaf)]:
+                continue
+            where = leaf if number is None else number
+            if gradient is None:
+                gradients.append((where, None))
+            elif self._keep_grads or number is not None:
+                gradients.append((where, self._result(recorder, records, gradient, tensors, guards)))
+            else:
+                gradients.append((where, DISCARDED))
+        self._refuse_leaks(recorder, returned, leaves)
+        return results, structure, gradients, records
+
+    def _result(
+        self,
+        recorder: Recorder,
+        records: list[Record],
+        t: Tensor,
+        tensors: list[Tensor],
+        guards: Guards,
+    ) -> Result:
+        for i, given in enumerate(tensors):
+            if given is t:
+                return Result(i, t, -1)
+        for i, given in enumerate(tensors):
+            if given._storage is t._storage:
+                offset = address_of(t._ptr) - address_of(given._ptr)
+                if offset >= 0:
+                    return Result(i, t, offset)
+        if any(held.tensor is t for held in guards.tensors):
+            return Result(t, t, -1)
+        place = recorder.resolve(address_of(t._storage.ptr))
+        if place is None or place.buffer.kind in ("outside", "state"):
+            return Result(t.detach(), t, 0) if t._node is None else Result(t, t, -1)
+        buffer = place.buffer
+        offset = address_of(t._ptr) - buffer.address
+        if buffer.kind == "array":
+            copied = Buffer("result", 0, buffer.nbytes)
+            records.append(
+                copies(Pointer(buffer, 0), Pointer(copied, 0), buffer.nbytes, user_line())
+            )
+            return Result(copied, t, offset)
+        buffer.kind = "result"
+        return Result(buffer, t, offset)
+
+    def _refuse_leaks(
+        self,
+        recorder: Recorder,
+        returned: list[Tensor],
+        leaves: list[tuple[Leaf, int | None]],
+    ) -> None:
+        """Raises CaptureError if memory made inside lives on other than in results and gradients."""
+        known = {address_of(t._storage.ptr) for t in returned}
+        known |= {
+            address_of(leaf.grad._storage.ptr)
+            for leaf, _ in leaves
+            if isinstance(leaf.grad, Tensor)
+        }
+        if not recorder.live.keys() - known:
+            return
+        gc.collect()
+        for node in [t._node for t in returned]:
+            known |= _saved_by(node)
+        for address in recorder.live.keys() - known:
+            for record in recorder.records:
+                for access in record.accesses:
+                    if access.buffer.address == address and access.buffer in recorder.made:
+                        raise CaptureError(
+                            f"compile: a tensor made at {record.site} is kept outside of the "
+                            f"function, where a replay would not put it; return it instead"
+                        )
+
+
+def _leaves(guards: Guards, tensors: Sequence[Tensor]) -> list[tuple[Leaf, int | None]]:
+    """The leaves that the function can reach; those of inputs with the input's number."""
+    found: dict[int, tuple[Leaf, int | None]] = {}
+    for i, t in enumerate(tensors):
+        if isinstance(t._node, Leaf):
+            found[id(t._node)] = (t._node, i)
+    for held in guards.tensors:
+        if isinstance(held.node, Leaf):
+            found.setdefault(id(held.node), (held.node, None))
+    return list(found.values())
+
+
+def _saved_by(node: Any) -> set[int]:
+    """The addresses of the memory that a graph keeps."""
+    found: set[int] = set()
+    seen: set[int] = set()
+    waiting = [node]
+    while waiting:
+        thing = waiting.pop()
+        if thing is None or id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, Storage):
+            found.add(address_of(thing.ptr))
+        elif isinstance(thing, (Node, Tensor, tuple, list, dict)):
+            waiting += gc.get_referents(thing)
+    return found
+
+
+def _difference(before: Replay, now: Replay) -> str:
+    """What two recordings do differently, or ""."""
+    constants = [
+        {address_of(s.ptr): bytes(s.owner.tobytes()) for s in r.recorder.constants if not _watched(s)}
+        for r in (before, now)
+    ]
+    one = fingerprint(before.recorded, constants[0])
+    two = fingerprint(now.recorded, constants[1])
+    for i, (a, b) in enumerate(zip(one, two)):
+        if a != b:
+            site = now.recorded[i].site
+            if a[0] != b[0]:
+                return f"at {site} it called {b[0].removeprefix('tg_')}, before {a[0].removeprefix('tg_')}"
+            for name, x, y in zip(now.recorded[i].function.parameters, a[1], b[1]):
+                if x != y:
+                    return f"at {site} the {name} of {b[0].removeprefix('tg_')} was {x} and is now {y}"
+            return f"at {site} {b[2] and b[2][0]} got other values"
+    if len(one) != len(two):
+        longer = before if len(one) > len(two) else now
+        return f"it made {len(two)} calls, before {len(one)} (the first: {longer.recorded[min(len(one), len(two))].site})"
+    return ""
+
+
+def _watched(storage: Any) -> bool:
+    return not hasattr(storage.owner, "tobytes") or hasattr(storage.owner, "value")
+
+
+def compile(  # noqa: A001
+    function: Callable[..., Any] | None = None,
+    *,
+    keep_grads: bool = False,
+    fallback: bool = False,
+    passes: Sequence[str] | None = None,
+) -> Any:
+    """Records the kernel calls of a Python function and replays them in one call into C."""
+    if function is None:
+        return lambda f: compile(f, keep_grads=keep_grads, fallback=fallback, passes=passes)
+    if not callable(function):
+        raise ArgumentError(f"compile: expected a function, got {function!r}")
+    chosen = PASSES if passes is None else tuple(passes)
+    unknown = [name for name in chosen if name not in PASSES]
+    if unknown:
+        raise ArgumentError(
+            f"compile: expected passes among {', '.join(PASSES)}, got {', '.join(map(str, unknown))}"
+        )
+    return Compiled(function, keep_grads, fallback, chosen)
+
+
+__all__ = ["Compiled", "compile"]
+_ = (Callable, mode)

@@ -1,0 +1,235 @@
+"""What a recorded program took for granted, and whether it still holds.
+
+A function's Python is not run again in a replay. So everything plain that it can reach is noted when it is
+recorded: numbers, strings and flags in its closure, its globals, its defaults, the modules and objects
+that these name; and which tensors they are. What has changed since means another recording."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tensorgrad._tensor import Tensor
+from tensorgrad.autograd._modes import mode
+from tensorgrad.nn import Module
+from tensorgrad.nn import _module as module_state
+from tensorgrad.optim import Optimizer
+from tensorgrad.optim.lr_scheduler import LRScheduler
+from tensorgrad.random import Generator
+
+_PLAIN = (int, float, complex, str, bytes, bool, type(None))
+_MOST = 20_000  # places looked at
+_MISSING = object()
+
+
+class Place:
+    """Somewhere a value is found: an entry of a dict, a list, a cell."""
+
+    __slots__ = ("container", "expected", "key", "name", "plain")
+
+    def __init__(self, container: Any, key: Any, expected: Any, name: str) -> None:
+        self.container = container
+        self.key = key
+        self.expected = expected
+        self.name = name
+        self.plain = isinstance(expected, _PLAIN)
+
+    def now(self) -> Any:
+        """What is there."""
+        try:
+            return self.container.cell_contents if self.key is None else self.container[self.key]
+        except (KeyError, IndexError, ValueError):
+            return _MISSING
+
+    def holds(self) -> bool:
+        """Whether it is what it was."""
+        now = self.now()
+        if now is self.expected:
+            return True
+        return self.plain and type(now) is type(self.expected) and now == self.expected
+
+    def __repr__(self) -> str:
+        now = self.now()
+        return f"{self.name} was {self.expected!r} and is {'gone' if now is _MISSING else repr(now)}"
+
+
+class Held:
+    """A tensor that the function can reach: it must keep its memory and its place on the tape."""
+
+    __slots__ = ("code", "name", "node", "ptr", "shape", "strides", "tensor")
+
+    def __init__(self, tensor: Tensor, name: str) -> None:
+        self.tensor = tensor
+        self.name = name
+        self.ptr, self.node = tensor._ptr, tensor._node
+        self.shape, self.strides, self.code = tensor._shape, tensor._strides, tensor._code
+
+    def holds(self) -> bool:
+        """Whether it is as it was."""
+        t = self.tensor
+        return (
+            t._ptr is self.ptr
+            and t._node is self.node
+            and t._shape is self.shape
+            and t._strides == self.strides
+        )
+
+    def __repr__(self) -> str:
+        return f"{self.name} has other memory, another shape, or another requires_grad"
+
+
+class Guards:
+    """All that a function can reach, at one moment."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.places: list[Place] = []  # looked at before each run
+        self.module_places: list[Place] = []  # looked at when an attribute of a module was set
+        self.tensors: list[Held] = []
+        self.lengths: list[tuple[Any, int, str]] = []
+        self.generators: list[Generator] = []
+        self.optimizers: list[Optimizer] = []
+        self.mode = mode.enabled
+        self.changes = module_state.changes
+        self._seen: set[int] = set()
+        self._keep: list[Any] = []
+        self._function(function, getattr(function, "__name__", "the function"))
+
+    # ---- walking
+
+    def _note(self, container: Any, key: Any, value: Any, name: str, of_module: bool = False) -> None:
+        if len(self.places) + len(self.module_places) < _MOST:
+            places = self.module_places if of_module else self.places
+            places.append(Place(container, key, value, name))
+            self._value(value, name)
+
+    def _value(self, value: Any, name: str) -> None:
+        if isinstance(value, (*_PLAIN, types.ModuleType, type, np.ndarray, np.dtype)):
+            return
+        if id(value) in self._seen:
+            return
+        self._seen.add(id(value))
+        self._keep.append(value)
+        if isinstance(value, Tensor):
+            self.tensors.append(Held(value, name))
+        elif isinstance(value, Generator):
+            self.generators.append(value)
+        elif isinstance(value, Optimizer):
+            self.optimizers.append(value)
+            for group in value.param_groups:
+                for i, p in enumerate(group["params"]):
+                    self._value(p, f"{name}.params[{i}]")
+        elif isinstance(value, LRScheduler):
+            self._value(value.optimizer, f"{name}.optimizer")
+        elif isinstance(value, Module):
+            for key, part in list(value.__dict__.items()):
+                if key not in ("_steps", "_buffers"):
+                    self._note(value.__dict__, key, part, f"{name}.{key}", of_module=True)
+        elif isinstance(value, (types.FunctionType, types.MethodType, functools.partial)):
+            self._function(value, name)
+        elif isinstance(value, dict):
+            self.lengths.append((value, len(value), name))
+            for key, part in list(value.items()):
+                self._note(value, key, part, f"{name}[{key!r}]")
+        elif isinstance(value, list):
+            self.lengths.append((value, len(value), name))
+            for i, part in enumerate(value):
+                self._note(value, i, part, f"{name}[{i}]")
+        elif isinstance(value, (tuple, frozenset)):
+            for i, part in enumerate(value):
+                self._value(part, f"{name}[{i}]")
+        elif not _of_library(type(value)):
+            attributes = getattr(value, "__dict__", None)
+            if isinstance(attributes, dict):
+                self.lengths.append((attributes, len(attributes), name))
+                for key, part in list(attributes.items()):
+                    self._note(attributes, key, part, f"{name}.{key}")
+
+    def _function(self, function: Any, name: str) -> None:
+        if isinstance(function, functools.partial):
+            self._value(function.args, f"{name}.args")
+            self._value(function.keywords, f"{name}.keywords")
+            self._value(function.func, name)
+            return
+        if isinstance(function, types.MethodType):
+            self._value(function.__self__, name)
+            function = function.__func__
+        if isinstance(function, Module):
+            self._value(function, name)
+            function = type(function).forward
+        if not isinstance(function, types.FunctionType):
+            self._value(function, name)
+            return
+        if _of_library(function):
+            return
+        for variable, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
+            try:
+                self._note(cell, None, cell.cell_contents, variable)
+            except ValueError:
+                continue  # not yet assigned
+        for variable in sorted(_names(function.__code__)):
+            if variable in function.__globals__:
+                value = function.__globals__[variable]
+                if isinstance(value, (types.ModuleType, type)):
+                    continue
+                self._note(function.__globals__, variable, value, variable)
+        for values in (function.__defaults__, function.__kwdefaults__):
+            if values:
+                self._value(values, f"{name}'s defaults")
+
+    # ---- afterwards
+
+    def changed(self) -> str:
+        """What no longer holds, or "": to be asked before a run."""
+        if mode.enabled is not self.mode:
+            return "the recording of gradients was switched"
+        for place in self.places:
+            if not place.holds():
+                return repr(place)
+        if self.changes != module_state.changes:
+            for place in self.module_places:
+                if not place.holds():
+                    return repr(place)
+            self.changes = module_state.changes
+        for held in self.tensors:
+            if not held.holds():
+                return repr(held)
+        for container, length, name in self.lengths:
+            if len(container) != length:
+                return f"{name} had {length} entries and has {len(container)}"
+        return ""
+
+    def trim(self, used: set[int]) -> None:
+        """Forgets tensors that the program does not use. used: ids of their storages."""
+        self.tensors = [h for h in self.tensors if id(h.tensor._storage) in used or h.node is not None]
+        self.places = [p for p in self.places if not _immutable(p)]
+
+
+def _immutable(place: Place) -> bool:
+    """Whether nobody rebinds such a name: a function of this library, in a module's globals."""
+    value = place.expected
+    return isinstance(value, (types.FunctionType, types.BuiltinFunctionType)) and _of_library(value)
+
+
+def _of_library(thing: Any) -> bool:
+    """Whether a class or function is this library's, Python's or another array library's."""
+    return (getattr(thing, "__module__", "") or "").split(".")[0] in _LIBRARIES
+
+
+def _names(code: types.CodeType) -> set[str]:
+    """The names that a function and those in it look up."""
+    names = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            names |= _names(constant)
+    return names
+
+
+_LIBRARIES = frozenset(
+    ("tensorgrad", "numpy", "builtins", "math", "functools", "itertools", "torch", "jax", "_thread")
+)
+
+__all__ = ["Guards"]

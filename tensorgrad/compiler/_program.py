@@ -1,0 +1,231 @@
+"""A program: recorded calls, the memory they use, and what runs them in one call into C."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from tensorgrad._native import Storage, address_of, allocate, ffi, lib
+from tensorgrad.compiler._effects import Access, Data, Pointer
+from tensorgrad.compiler._plan import Plan, plan_memory
+from tensorgrad.compiler._recorder import Buffer, Callback, Record
+from tensorgrad.errors import CaptureError, OutOfMemoryError
+
+_INT32 = ffi.typeof("int32_t[]")
+_INT64 = ffi.typeof("int64_t[]")
+_POINTERS = ffi.typeof("void *[]")
+
+
+def number_buffers(records: Iterable[Record]) -> list[Buffer]:
+    """The buffers that are used, in the order in which they are met; each gets its number."""
+    found: dict[int, Buffer] = {}
+    for record in records:
+        for access in record.accesses:
+            buffer = access.buffer
+            if id(buffer) not in found:
+                buffer.number = len(found)
+                found[id(buffer)] = buffer
+    return list(found.values())
+
+
+def fingerprint(records: Sequence[Record], constants: dict[int, bytes]) -> list[Any]:
+    """What two recordings of one function have in common, record by record. constants: by the address
+    of a buffer that holds what Python computed, its bytes."""
+    number_buffers(records)
+
+    def of(argument: Any) -> Any:
+        if isinstance(argument, Pointer):
+            buffer = argument.buffer
+            if buffer.kind in ("outside", "state"):
+                return constants.get(buffer.address, buffer.address), argument.offset
+            return buffer.kind, buffer.number, argument.offset
+        if isinstance(argument, Data):
+            return tuple(map(of, argument.words))
+        return argument
+
+    return [
+        (
+            r.name,
+            tuple(map(of, r.arguments)),
+            None if r.callback is None else r.callback.key,
+        )
+        for r in records
+    ]
+
+
+class Program:
+    """Calls, ready to run. slots: the buffers whose address is given for each run."""
+
+    def __init__(self, records: Sequence[Record], slots: Sequence[Buffer]) -> None:
+        self.records = list(records)
+        self.slots = list(slots)
+        self.buffers = number_buffers(records)
+        given = {id(b) for b in self.slots}
+        self.plan: Plan = plan_memory(
+            self.records, [b for b in self.buffers if id(b) not in given]
+        )
+        self.arena: Storage = allocate(max(self.plan.nbytes, 1))
+        if not self.arena.ptr:
+            raise OutOfMemoryError(f"compile: no memory for a program of {self.plan.nbytes} bytes")
+        self.callbacks: list[tuple[Callback, int]] = []
+        self._number: dict[int, int] = {}
+        self._build()
+
+    # ---- addresses
+
+    def _build(self) -> None:
+        arena = address_of(self.arena.ptr)
+        slot_of = {id(b): i for i, b in enumerate(self.slots)}
+        words: list[int] = []
+        begins: list[int] = []
+        data: list[tuple[int, Data]] = []  # (place of the word that has its address, what is there)
+        patches: list[tuple[int, int, int]] = []
+
+        def put(value: Any, place: int) -> int:
+            """The word for an argument, which goes to `place`."""
+            if value is None:
+                return 0
+            if isinstance(value, float):
+                return struct.unpack("q", struct.pack("d", value))[0]
+            if isinstance(value, Pointer):
+                buffer = value.buffer
+                slot = slot_of.get(id(buffer))
+                if slot is not None:
+                    patches.append((place, slot, value.offset))
+                    return 0
+                if buffer.kind in ("local", "result"):
+                    return arena + self.plan.offsets[id(buffer)] + value.offset
+                return buffer.address + value.offset
+            if isinstance(value, Data):
+                data.append((place, value))
+                return 0
+            return int(value)
+
+        for record in self.records:
+            begins.append(len(words))
+            if record.callback is not None:
+                words += [_CALLED_BACK, _register(self, len(self.callbacks))]
+                data.append((-1 - len(self.callbacks), Data(tuple(record.callback.pointers))))
+                self.callbacks.append((record.callback, 0))
+            else:
+                for argument in record.arguments:
+                    words.append(put(argument, len(words)))
+        links: list[tuple[int, int]] = []  # words that hold the address of another word
+        placed: dict[Data, int] = {}
+        for place, block in data:
+            at = placed.get(block)
+            if at is None:
+                at = placed[block] = len(words)
+                for word in block.words:
+                    words.append(put(word, len(words)))
+            if place >= 0:
+                links.append((place, at))
+            else:
+                number = -1 - place
+                self.callbacks[number] = (self.callbacks[number][0], at)
+        self.words = ffi.new(_INT64, words or [0])
+        base = int(ffi.cast("intptr_t", self.words))
+        for place, at in links:
+            self.words[place] = base + 8 * at
+        self.addresses = ffi.new(_POINTERS, max(len(self.slots), 1))
+        self.strides = ffi.new(_INT64, max(len(self.slots), 1))
+        self._arrays = [
+            ffi.new(_INT32, [r.function.number for r in self.records] or [0]),
+            ffi.new(_INT32, begins or [0]),
+            ffi.new(_INT32, [p[0] for p in patches] or [0]),
+            ffi.new(_INT32, [p[1] for p in patches] or [0]),
+            ffi.new(_INT64, [p[2] for p in patches] or [0]),
+        ]
+        functions, starts, places, slots, offsets = self._arrays
+        self.c = ffi.new(
+            "tg_program *",
+            {
+                "steps": len(self.records),
+                "functions": functions,
+                "begins": starts,
+                "words": self.words,
+                "patches": len(patches),
+                "places": places,
+                "slots": slots,
+                "offsets": offsets,
+                "addresses": self.addresses,
+                "slot_count": len(self.slots),
+                "strides": self.strides,
+            },
+        )
+        self.failed = ffi.new("int64_t *")
+        self.done = ffi.new("int64_t *")
+
+    # ---- running
+
+    def run(self, times: int = 1) -> int:
+        """Runs the program: the addresses of the slots must have been set. Raises what a step raises."""
+        status = _run(self.c, times, self.failed, self.done)
+        if status:
+            self.raise_failure(status)
+        return status
+
+    def raise_failure(self, status: int) -> None:
+        """Raises the error of the step that failed."""
+        record = self.records[self.failed[0]]
+        error = _pending.pop(id(self), None)
+        if error is not None:
+            raise error
+        from tensorgrad._native import fail
+
+        fail(status, f"{record.name.removeprefix('tg_')} in a compiled function ({record.site})")
+
+    def call_back(self, number: int) -> int:
+        """Runs a step in Python."""
+        callback, at = self.callbacks[number]
+        try:
+            callback.run(ffi.unpack(self.words + at, len(callback.pointers)))
+        except BaseException as error:  # noqa: BLE001  (raised when C has returned)
+            _pending[id(self)] = error
+            return int(lib.TG_BAD_ARGUMENT)
+        return 0
+
+    def time_steps(self) -> list[float]:
+        """One run; the seconds of each step."""
+        seconds = ffi.new("double[]", max(len(self.records), 1))
+        status = lib.tg_program_time(self.c, seconds, self.failed)
+        if status:
+            self.raise_failure(status)
+        return list(seconds)[: len(self.records)]
+
+
+_run = lib.tg_program_run
+_pending: dict[int, BaseException] = {}  # by the id of a program, what a step in Python raised
+_steps: list[tuple[Any, int]] = []  # of all programs: (weak reference, number of the callback)
+_CALLED_BACK = int(ffi.cast("intptr_t", lib.tg_called_back))
+
+
+def _register(program: Program, number: int) -> int:
+    from weakref import ref
+
+    _steps.append((ref(program), number))
+    return len(_steps) - 1
+
+
+@ffi.def_extern(error=1)
+def tg_called_back(number: int) -> int:
+    """A program has come to a step in Python."""
+    reference, callback = _steps[number]
+    program = reference()
+    return 1 if program is None else program.call_back(callback)
+
+
+def copies(source: Pointer, target: Pointer, nbytes: int, site: str) -> Record:
+    """A record that copies bytes."""
+    from tensorgrad.compiler._effects import BY_NAME, MAX_DIMS
+
+    words = [0] * (1 + 5 * MAX_DIMS)
+    words[0], words[1] = 1, nbytes
+    words[1 + MAX_DIMS] = words[1 + 2 * MAX_DIMS] = 1
+    return Record(BY_NAME["tg_copy"], (1, source, target, Data(tuple(words))), site)
+
+
+Pass = Callable[[list[Record], "frozenset[int]"], list[Record]]
+
+__all__ = ["Access", "CaptureError", "Pass", "Program", "copies", "fingerprint", "number_buffers"]
