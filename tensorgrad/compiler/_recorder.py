@@ -46,7 +46,7 @@ class Buffer:
     owner: what keeps the memory alive, where it is not the program's own. number: its place in the
     program, in the order in which buffers were met."""
 
-    __slots__ = ("address", "kind", "nbytes", "number", "owner")
+    __slots__ = ("address", "kind", "nbytes", "number", "owner", "slot")
 
     def __init__(self, kind: str, address: int, nbytes: int, owner: Any = None) -> None:
         self.kind = kind
@@ -54,6 +54,7 @@ class Buffer:
         self.nbytes = nbytes
         self.owner = owner
         self.number = -1
+        self.slot = -1  # of a result: its number among them
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.number}: {self.nbytes} bytes>"
