@@ -35,6 +35,7 @@ class WatchedArray(NDArrayOperatorsMixin):
     its values without being seen: what is not a NumPy function or a method here is refused."""
 
     __slots__ = ("value",)
+    watched = True
 
     def __init__(self, value: Array) -> None:
         self.value = value
