@@ -324,10 +324,10 @@ class Recorder:
         if not self._paused:
             self.constants.append(storage)
 
-    def access_of(self, array: np.ndarray[Any, Any], mode: str) -> Access | None:
-        """The access to an array's memory; None where nothing is read."""
+    def access_of(self, array: np.ndarray[Any, Any], mode: str) -> Access:
+        """The access to an array's memory."""
         if not array.size:
-            return None
+            return self.own_array(array)._replace(mode=mode)
         low, high = bounds(array)
         place = self.resolve(low)
         assert place is not None
