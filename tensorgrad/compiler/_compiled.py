@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import inspect
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from functools import update_wrapper
@@ -26,6 +28,7 @@ from tensorgrad._tensor import Tensor, as_tensor, copy_into, empty_raw, over, vi
 from tensorgrad.autograd import _tape
 from tensorgrad.autograd._tape import Leaf, Node
 from tensorgrad.compiler._effects import Pointer
+from tensorgrad.compiler._fallback import split
 from tensorgrad.compiler._guards import Guards
 from tensorgrad.compiler._passes import PASSES, run_passes
 from tensorgrad.compiler._program import Program, copies, fingerprint
@@ -435,6 +438,7 @@ class Compiled:
         self._passes = tuple(passes)
         self._replays: OrderedDict[int, Replay] = OrderedDict()  # the one used last comes last
         self._last: Replay | None = None  # the one that ran last
+        self._parts: Any = None  # of a function that was split: what is compiled, and what follows
         self._lock = RLock()
         self._running = False
         self._number = 0
@@ -447,6 +451,8 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if captures and current_capture() is not None:  # it is part of another program
             return self._function(*args, **kwargs)
+        if self._parts is not None:
+            return self._run_parts(args, kwargs)
         last = self._last
         if last is not None and not kwargs and last.takes(args):  # what is below, without its detours
             with self._lock:
@@ -612,12 +618,15 @@ class Compiled:
             leaf.spare.clear()
         iterator = iter(tensors)
         args, kwargs = unflatten(structure[0], iterator), unflatten(structure[1], iterator)
-        recorder = Recorder(tensors)
+        recorder = Recorder(tensors, inspect.unwrap(self._function), self._fallback)
         spare = _tape.MOST_SPARE
         _tape.MOST_SPARE = -1  # a gradient's memory is not used again, so that all recordings are alike
         try:
             with recorder:
                 result = self._function(*args, **kwargs)
+                if recorder.stopped:
+                    self._split(recorder.stopped, recorder.stopped_at)
+                    return result
                 if recorder.error is not None:
                     raise recorder.error
                 found = self._results(recorder, guards, leaves, had, result, tensors)
@@ -648,6 +657,30 @@ class Compiled:
         if len(self._replays) > MOST_PROGRAMS:
             self._replays.popitem(last=False)
         return result
+
+    def _split(self, why: str, line: int) -> None:
+        """Compiles what comes before the line, and leaves the rest to Python."""
+        parts = split(self._function, line)
+        if parts is None:
+            self._parts = (self._function, None)
+        else:
+            self._parts = (Compiled(parts[0], self._keep_grads, False, self._passes), parts[1])
+        warnings.warn(
+            f"{why}; {'all of it' if parts is None else 'what follows'} runs eagerly",
+            stacklevel=4,
+        )
+
+    def _run_parts(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call of a function that was split."""
+        first, rest = self._parts
+        if rest is None:
+            return first(*args, **kwargs)
+        values = first(*args, **kwargs)
+        leaves: list[Any] = []
+        flatten(values, leaves)
+        if any(_has_live_graph(t) for t in leaves):  # of which a program would keep nothing
+            self._parts = (self._function, None)
+        return rest(**values)
 
     def _confirm(self, before: Replay, replay: Replay) -> None:
         """Compares a recording with the one before."""
@@ -760,6 +793,12 @@ class Compiled:
                             f"compile: a tensor made at {record.site} is kept outside of the "
                             f"function, where a replay would not put it; return it instead"
                         )
+
+
+def _has_live_graph(t: Any) -> bool:
+    """Whether a backward may start here."""
+    node = getattr(t, "_node", None)
+    return node.__class__ is Node and node is not _NO_GRAPH and node.rule is not None
 
 
 def _leaves(guards: Guards, tensors: Sequence[Tensor]) -> list[tuple[Leaf, int | None]]:

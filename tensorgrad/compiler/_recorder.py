@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from linecache import getline
 from pathlib import Path
 from threading import get_ident
-from typing import Any, NoReturn
+from typing import Any
 from weakref import ref
 
 import numpy as np
@@ -147,7 +147,13 @@ _TABLES = frozenset(("arrays", "done", "gradients", "grads", "inputs", "means", 
 class Recorder:
     """What records the calls of a thread while it is `active`."""
 
-    def __init__(self, inputs: Sequence[Tensor]) -> None:
+    def __init__(self, inputs: Sequence[Tensor], function: Any = None, stops: bool = False) -> None:
+        """inputs: what the function is given. stops: whether what cannot be recorded ends the recording,
+        at `stopped_at`, instead of raising CaptureError."""
+        self._code = getattr(function, "__code__", None)
+        self._stops = stops
+        self.stopped = ""  # why the recording ended early
+        self.stopped_at = 0  # the line of the function
         self.records: list[Record] = []
         self.error: BaseException | None = None  # met while recording, where it could not be raised
         self.live: dict[int, Buffer] = {}  # made on the way and not given back
@@ -175,7 +181,7 @@ class Recorder:
 
     def __exit__(self, *error: object) -> None:
         lib.tg_record(0)
-        del captures[get_ident()]
+        captures.pop(get_ident(), None)
 
     def pause(self, on: bool) -> None:
         """Begins or ends a time in which nothing is recorded."""
@@ -183,7 +189,7 @@ class Recorder:
 
     def told(self, number: int, words: Any) -> None:
         """A call was made. Never raises: there is C between this and the caller."""
-        if self.error is not None:
+        if self.error is not None or self.stopped:
             return
         try:
             if number == _FREED:
@@ -307,6 +313,7 @@ class Recorder:
         for the function itself, which could do anything with the values."""
         if not self._paused and not _inside_op():
             self.refuse_reading("numpy()")
+            return array.value
         return array
 
     def refuse_reading(self, what: str) -> None:
@@ -314,9 +321,18 @@ class Recorder:
         if not self._paused:
             self.refuse(f"{what} reads values, which a replay has only afterwards", _READING)
 
-    def refuse(self, why: str, hint: str) -> NoReturn:
-        """Raises CaptureError for the line that is running."""
-        raise CaptureError(f"compile: {why} (at {user_line()}). {hint}")
+    def refuse(self, why: str, hint: str) -> None:
+        """Raises CaptureError for the line that is running, or ends the recording."""
+        message = f"compile: {why} (at {user_line()})"
+        if not self._stops:
+            raise CaptureError(f"{message}. {hint}")
+        if not self.stopped:
+            self.stopped = message
+            frame: Any = sys._getframe(1)
+            while frame is not None and frame.f_code is not self._code:
+                frame = frame.f_back
+            self.stopped_at = 0 if frame is None else frame.f_lineno
+            self.__exit__()
 
     def borrowed(self, storage: BorrowedStorage) -> None:
         """Takes note of a NumPy array that became a tensor on the way: a constant, unless it is memory
