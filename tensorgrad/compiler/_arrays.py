@@ -8,7 +8,7 @@ values."""
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,10 +24,12 @@ _DATA_DEPENDENT = frozenset(
     + ("unique", "unique_all", "unique_counts", "unique_inverse", "unique_values")
     + ("intersect1d", "setdiff1d", "setxor1d", "union1d", "histogram")
 )
+_WRITERS = frozenset(("copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask"))
 _SHAPE_HINT = (
     "A replay runs with the shapes of the recording: use where() or masks of a fixed shape, do this "
     "outside of the function, or compile with fallback=True"
 )
+_ARRAY_HINT = "Compute with tensors, or with arrays that are made from them"
 
 
 class WatchedArray(NDArrayOperatorsMixin):
@@ -40,13 +42,18 @@ class WatchedArray(NDArrayOperatorsMixin):
         self.value = value
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return _apply(getattr(ufunc, method), f"numpy.{ufunc.__name__}", inputs, kwargs)
+        name = f"numpy.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
+        written = (inputs[0],) if method == "at" else ()
+        return _apply(getattr(ufunc, method), name, inputs, kwargs, written)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         name = function.__name__
         if name in _DATA_DEPENDENT:
             _capture().refuse(f"the shape of {name}'s result depends on values", _SHAPE_HINT)
-        return _apply(function, f"numpy.{name}", args, kwargs)
+        written = ()
+        if name in _WRITERS:  # the first argument, which has the same name in all but two
+            written = (args[0] if args else kwargs.get("a", kwargs.get("dst", kwargs.get("arr"))),)
+        return _apply(function, f"numpy.{name}", args, kwargs, written)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         capture = current_capture()
@@ -61,7 +68,7 @@ class WatchedArray(NDArrayOperatorsMixin):
         return _apply(operator.getitem, "numpy.getitem", (self, key), {})
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        _apply(operator.setitem, "numpy.setitem", (self, key, value), {}, written=(self.value,))
+        _apply(operator.setitem, "numpy.setitem", (self, key, value), {}, (self,))
 
     def __len__(self) -> int:
         return len(self.value)
@@ -89,14 +96,13 @@ def _method(name: str) -> Callable[..., Any]:
     def method(self: WatchedArray, *args: Any, **kwargs: Any) -> Any:
         if name in _DATA_DEPENDENT:
             _capture().refuse(f"the shape of {name}'s result depends on values", _SHAPE_HINT)
-        return _apply(function, f"numpy.{name}", (self, *args), kwargs, _written_by(name, self.value))
+        return _apply(function, f"numpy.{name}", (self, *args), kwargs, (self,) if name in _WRITING_METHODS else ())
 
     method.__name__ = name
     return method
 
 
-def _written_by(name: str, array: Array) -> tuple[Array, ...]:
-    return (array,) if name in ("fill", "sort", "partition", "put") else ()
+_WRITING_METHODS = frozenset(("fill", "sort", "partition", "put"))
 
 
 def _reader(name: str) -> Callable[..., Any]:
@@ -152,9 +158,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, WatchedArray):
         return value.value
     if isinstance(value, (tuple, list)):
-        if hasattr(value, "_fields"):
-            return type(value)(*map(_plain, value))
-        return type(value)(map(_plain, value))
+        return _same_kind(value, [_plain(part) for part in value])
     if isinstance(value, dict):
         return {key: _plain(v) for key, v in value.items()}
     return value
@@ -176,20 +180,21 @@ def _apply(
     name: str,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-    written: tuple[Array, ...] = (),
+    written: tuple[Any, ...] = (),
 ) -> Any:
     """Calls a NumPy function, and records the call unless its result only shows memory that its
-    arguments have."""
+    arguments have. written: those of the arguments that the function writes to."""
     capture = current_capture()
     result = function(*_plain(args), **_plain(kwargs))
     if capture is None or capture._paused:
         return result
     given: list[Array] = []
     _watched_in((args, kwargs), given)
-    if "out" in kwargs:
-        outs: list[Array] = []
-        _watched_in(kwargs["out"], outs)
-        written = (*written, *outs)
+    targets: list[Array] = []
+    _watched_in((written, kwargs.get("out")), targets)
+    for part in (*written, kwargs.get("out")):
+        if isinstance(part, np.ndarray):
+            capture.refuse(f"{name} writes what it computes to an array made outside", _ARRAY_HINT)
     results: list[Array] = []
 
     def wrapped(value: Any) -> Any:
@@ -203,7 +208,7 @@ def _apply(
             return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
         if isinstance(value, list):
             return [wrapped(part) for part in value]
-        if value is not None and not written:
+        if value is not None or not targets:
             capture.refuse_reading(name)
         return value
 
@@ -211,8 +216,8 @@ def _apply(
     if any(r.dtype == object for r in results):
         capture.refuse_reading(name)
     is_own = [not any(np.may_share_memory(r, a) for a in given) for r in results]
-    if any(is_own) or written:
-        _record(capture, function, name, args, kwargs, given, results, is_own, written)
+    if any(is_own) or targets:
+        _record(capture, function, name, args, kwargs, given, results, is_own, targets)
     return answer
 
 
@@ -259,9 +264,8 @@ def _record(
     given: list[Array],
     made: list[Array],
     is_own: list[bool],
-    written: tuple[Array, ...],
+    written: Sequence[Array],
 ) -> None:
-    own = [array for array, wanted in zip(made, is_own) if wanted]
     places: dict[int, int] = {}  # id of a given array -> its number among the accesses
     accesses: list[tuple[Any, _Template]] = []
     for array in given:
@@ -271,23 +275,39 @@ def _record(
         if access is not None:
             places[id(array)] = len(accesses)
             accesses.append((access, _Template(array)))
-    results = [(capture.own_array(array), array) for array in own]
+    # arrays that NumPy does not let write to (np.imag of real numbers) are written all the same
+    results = [
+        (capture.own_array(array), _Template(array).at(bounds(array)[0]))
+        for array, wanted in zip(made, is_own)
+        if wanted
+    ]
     templates = [template for _, template in accesses]
 
-    def rebuilt(value: Any, addresses: list[int]) -> Any:
+    def held(value: Any) -> Any:
+        """What of the arguments is kept: not the tensors' memory."""
         if isinstance(value, WatchedArray):
             i = places.get(id(value.value))
-            return value.value if i is None else templates[i].at(addresses[i])
+            return np.empty_like(value.value) if i is None else _Place(i)
         if isinstance(value, (tuple, list)):
-            parts = [rebuilt(part, addresses) for part in value]
-            return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+            return _same_kind(value, [held(part) for part in value])
+        if isinstance(value, dict):
+            return {key: held(v) for key, v in value.items()}
+        return value
+
+    def rebuilt(value: Any, addresses: list[int]) -> Any:
+        if isinstance(value, _Place):
+            return templates[value.number].at(addresses[value.number])
+        if isinstance(value, (tuple, list)):
+            return _same_kind(value, [rebuilt(part, addresses) for part in value])
         if isinstance(value, dict):
             return {key: rebuilt(v, addresses) for key, v in value.items()}
         return value
 
+    args_held, kwargs_held = held(args), held(kwargs)
+
     def run(addresses: list[int]) -> None:
         with np.errstate(all="ignore"):
-            result = function(*rebuilt(args, addresses), **rebuilt(kwargs, addresses))
+            result = function(*rebuilt(args_held, addresses), **rebuilt(kwargs_held, addresses))
         if results:
             found: list[Array] = []
             _results_in(result, found)
@@ -308,7 +328,20 @@ def _record(
         [access for access, _ in results],
         key=(name, _plain_key(args), _plain_key(kwargs)),
     )
-    capture.keep((args, kwargs, own))
+
+
+class _Place:
+    """Stands for an array among a step's arguments: its number among the accesses."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def _same_kind(value: Any, parts: list[Any]) -> Any:
+    """A tuple, named or not, or a list, of these parts."""
+    return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
 
 
 def _results_in(value: Any, found: list[Array]) -> None:
