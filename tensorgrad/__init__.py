@@ -53,11 +53,12 @@ from tensorgrad.random import (
 
 _LAZY_OPS = {name for name, module in ops._lazy.NAMES.items() if module not in ops.TOOLS}
 # modules and names that are imported when they are first asked for
-_LAZY_MODULES = frozenset(("fft", "func", "linalg", "viz"))
+_LAZY_MODULES = frozenset(("compiler", "fft", "func", "linalg", "viz"))
 _LAZY_NAMES = dict.fromkeys(
     ("__array_namespace_info__", "can_cast", "finfo", "iinfo", "isdtype", "result_type"),
     "tensorgrad._array_api",
 )
+_LAZY_NAMES["compile"] = "tensorgrad.compiler"
 
 # constants of the Array API standard; `bool` stays out of `import *`, which would hide Python's
 __array_api_version__ = "2025.12"
@@ -82,7 +83,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:  # what `from tensorgrad.ops import *` and __getattr__ give, for type checkers
-    from tensorgrad import fft, func, linalg, viz
+    from tensorgrad import compiler, fft, func, linalg, viz
     from tensorgrad._array_api import (
         __array_namespace_info__,
         can_cast,
@@ -91,6 +92,7 @@ if TYPE_CHECKING:  # what `from tensorgrad.ops import *` and __getattr__ give, f
         isdtype,
         result_type,
     )
+    from tensorgrad.compiler import compile
     from tensorgrad.ops.arithmetic import *
     from tensorgrad.ops.broadcasting import *
     from tensorgrad.ops.comparisons import *
@@ -135,6 +137,7 @@ __all__ = [
     "bernoulli",
     "bool_",
     "can_cast",
+    "compile",
     "complex64",
     "complex128",
     "data",

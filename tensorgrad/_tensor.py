@@ -477,8 +477,11 @@ def from_data(data: Any, dtype: Any, where: str) -> Tensor:
     their dtype."""
     if isinstance(data, Tensor):
         data = data._array()
-    if isinstance(data, (np.ndarray, np.generic)):
-        array: np.ndarray[Any, Any] = np.asarray(data)
+    array: Any
+    if getattr(data, "watched", False):  # stands for an array while a function is recorded
+        array = data
+    elif isinstance(data, (np.ndarray, np.generic)):
+        array = np.asarray(data)
     else:
         try:
             array = np.asarray(
@@ -514,6 +517,8 @@ def as_tensor(x: Any, where: str) -> Tensor:
     new tensor."""
     if isinstance(x, Tensor):
         return x
+    if getattr(x, "watched", False):
+        return wrap_array(x)
     if (
         isinstance(x, np.ndarray)
         and x.dtype in CODES

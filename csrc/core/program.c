@@ -28,24 +28,23 @@ int tg_call_foreign(void *function, int has_status, const int64_t *i, const doub
     return has_status ? status : TG_OK;
 }
 
-static int check(const tg_program *p) {
+static int check(const tg_program *p, void *const *addresses) {
     if (!p || p->steps < 0 || p->patches < 0 || p->slot_count < 0) return TG_BAD_ARGUMENT;
     if (p->steps > 0 && (!p->functions || !p->begins || !p->words)) return TG_BAD_ARGUMENT;
-    if (p->patches > 0 && (!p->places || !p->slots || !p->offsets || !p->addresses)) return TG_BAD_ARGUMENT;
+    if (p->patches > 0 && (!p->places || !p->slots || !p->offsets || !addresses)) return TG_BAD_ARGUMENT;
     return TG_OK;
 }
 
-static void patch(const tg_program *p) {
+static void patch(const tg_program *p, void *const *addresses) {
     for (int64_t i = 0; i < p->patches; i++)
-        p->words[p->places[i]] = (int64_t)(intptr_t)p->addresses[p->slots[i]] + p->offsets[i];
+        p->words[p->places[i]] = (int64_t)(intptr_t)addresses[p->slots[i]] + p->offsets[i];
 }
 
-int tg_program_run(const tg_program *p, int64_t times, int64_t *failed, int64_t *done) {
-    int status = check(p);
-    if (status != TG_OK || !failed || !done || (times > 1 && p->slot_count > 0 && !p->strides))
-        return TG_BAD_ARGUMENT;
+int tg_program_run(const tg_program *p, int64_t times, void *const *addresses, int64_t *failed, int64_t *done) {
+    int status = check(p, addresses);
+    if (status != TG_OK || !failed || !done) return TG_BAD_ARGUMENT;
     for (*done = 0; *done < times; ++*done) {
-        patch(p);
+        patch(p, addresses + *done * p->slot_count);
         for (int64_t i = 0; i < p->steps; i++) {
             status = tg_functions[p->functions[i]].run(p->words + p->begins[i]);
             if (status != TG_OK) {
@@ -53,8 +52,6 @@ int tg_program_run(const tg_program *p, int64_t times, int64_t *failed, int64_t 
                 return status;
             }
         }
-        if (times > 1)
-            for (int64_t s = 0; s < p->slot_count; s++) p->addresses[s] = (char *)p->addresses[s] + p->strides[s];
     }
     return TG_OK;
 }
@@ -65,10 +62,10 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-int tg_program_time(const tg_program *p, double *seconds, int64_t *failed) {
-    int status = check(p);
+int tg_program_time(const tg_program *p, void *const *addresses, double *seconds, int64_t *failed) {
+    int status = check(p, addresses);
     if (status != TG_OK || !seconds || !failed) return TG_BAD_ARGUMENT;
-    patch(p);
+    patch(p, addresses);
     for (int64_t i = 0; i < p->steps; i++) {
         const double before = now();
         status = tg_functions[p->functions[i]].run(p->words + p->begins[i]);

@@ -335,16 +335,14 @@ typedef struct {
     const int32_t *places;  /* (patches): words that hold an address in what a slot points to */
     const int32_t *slots;   /* (patches): which slot */
     const int64_t *offsets; /* (patches): bytes from there */
-    void **addresses;       /* (slot_count): what the inputs and results of this run are in */
     int64_t slot_count;
-    const int64_t *strides; /* (slot_count): bytes by which an address moves from one run to the next in tg_program_run */
 } tg_program;
 
-/* Runs the program `times` times; a slot's address moves on by its stride in between, and comes to lie behind the last. *failed: the
- * step that gave a status other than TG_OK, which is returned, and *done: how many runs were completed. */
-int tg_program_run(const tg_program *program, int64_t times, int64_t *failed, int64_t *done);
+/* Runs the program `times` times. addresses: (times, slot_count), what the slots are in each run. *failed: the step that gave a
+ * status other than TG_OK, which is returned; *done: how many runs were completed. */
+int tg_program_run(const tg_program *program, int64_t times, void *const *addresses, int64_t *failed, int64_t *done);
 /* One run, and the seconds that each step took. seconds: (steps) */
-int tg_program_time(const tg_program *program, double *seconds, int64_t *failed);
+int tg_program_time(const tg_program *program, void *const *addresses, double *seconds, int64_t *failed);
 
 /* cdef: end */
 

@@ -37,6 +37,7 @@ class WatchedArray(NDArrayOperatorsMixin):
     its values without being seen: what is not a NumPy function or a method here is refused."""
 
     __slots__ = ("value",)
+    watched = True
 
     def __init__(self, value: Array) -> None:
         self.value = value
@@ -155,13 +156,7 @@ def _capture() -> Any:
 
 def _plain(value: Any) -> Any:
     """Arguments for NumPy itself."""
-    if isinstance(value, WatchedArray):
-        return value.value
-    if isinstance(value, (tuple, list)):
-        return _same_kind(value, [_plain(part) for part in value])
-    if isinstance(value, dict):
-        return {key: _plain(v) for key, v in value.items()}
-    return value
+    return _mapped(value, lambda w: w.value, WatchedArray)
 
 
 def _watched_in(value: Any, found: list[Array]) -> None:
@@ -236,10 +231,12 @@ def bounds(array: Array) -> tuple[int, int]:
 class _Template:
     """An array of the same shape at another place."""
 
-    __slots__ = ("first", "interface")
+    __slots__ = ("first", "interface", "key", "number")
 
-    def __init__(self, array: Array) -> None:
+    def __init__(self, array: Array, number: int) -> None:
+        self.number = number  # among the accesses of its step
         self.interface = array.__array_interface__
+        self.key = (array.shape, array.strides, array.dtype.str, number)
         # negative strides: the first element is not the first byte
         self.first = self.interface["data"][0] - bounds(array)[0]
 
@@ -266,53 +263,35 @@ def _record(
     is_own: list[bool],
     written: Sequence[Array],
 ) -> None:
-    places: dict[int, int] = {}  # id of a given array -> its number among the accesses
-    accesses: list[tuple[Any, _Template]] = []
+    own = [array for array, wanted in zip(made, is_own) if wanted]
+    accesses = []
+    templates: dict[int, _Template] = {}  # by the id of a given array
     for array in given:
-        if id(array) in places:
-            continue
-        access = capture.access_of(array, "rw" if any(w is array for w in written) else "r")
-        if access is not None:
-            places[id(array)] = len(accesses)
-            accesses.append((access, _Template(array)))
+        if id(array) not in templates:
+            mode = "rw" if any(w is array for w in written) else "r"
+            templates[id(array)] = _Template(array, len(accesses))
+            accesses.append(capture.access_of(array, mode))
+    results = [capture.own_array(array) for array in own]
     # arrays that NumPy does not let write to (np.imag of real numbers) are written all the same
-    results = [
-        (capture.own_array(array), _Template(array).at(bounds(array)[0]))
-        for array, wanted in zip(made, is_own)
-        if wanted
-    ]
-    templates = [template for _, template in accesses]
+    own = [_Template(array, 0).at(bounds(array)[0]) for array in own]
 
-    def held(value: Any) -> Any:
-        """What of the arguments is kept: not the tensors' memory."""
-        if isinstance(value, WatchedArray):
-            i = places.get(id(value.value))
-            return np.empty_like(value.value) if i is None else _Place(i)
-        if isinstance(value, (tuple, list)):
-            return _same_kind(value, [held(part) for part in value])
-        if isinstance(value, dict):
-            return {key: held(v) for key, v in value.items()}
-        return value
+    def without_memory(value: Any) -> Any:
+        """The arguments with templates in the place of arrays, whose memory must not be kept alive."""
+        return _mapped(value, lambda w: templates[id(w.value)], WatchedArray)
 
-    def rebuilt(value: Any, addresses: list[int]) -> Any:
-        if isinstance(value, _Place):
-            return templates[value.number].at(addresses[value.number])
-        if isinstance(value, (tuple, list)):
-            return _same_kind(value, [rebuilt(part, addresses) for part in value])
-        if isinstance(value, dict):
-            return {key: rebuilt(v, addresses) for key, v in value.items()}
-        return value
-
-    args_held, kwargs_held = held(args), held(kwargs)
+    args, kwargs = without_memory(args), without_memory(kwargs)
 
     def run(addresses: list[int]) -> None:
+        def rebuilt(value: Any) -> Any:
+            return _mapped(value, lambda t: t.at(addresses[t.number]), _Template)
+
         with np.errstate(all="ignore"):
-            result = function(*rebuilt(args_held, addresses), **rebuilt(kwargs_held, addresses))
-        if results:
+            result = function(*rebuilt(args), **rebuilt(kwargs))
+        if own:
             found: list[Array] = []
             _results_in(result, found)
             fresh = [value for value, wanted in zip(found, is_own, strict=True) if wanted]
-            for (_, target), value in zip(results, fresh, strict=True):
+            for target, value in zip(own, fresh, strict=True):
                 if target.shape != value.shape or target.dtype != value.dtype:
                     raise CaptureError(
                         f"compile: {name} gave shape {value.shape} where it gave {target.shape} when "
@@ -320,28 +299,19 @@ def _record(
                     )
                 np.copyto(target, value)
 
-    reads = [access for access, _ in accesses]
-    capture.call(
-        name,
-        run,
-        reads,
-        [access for access, _ in results],
-        key=(name, _plain_key(args), _plain_key(kwargs)),
-    )
+    capture.call(name, run, accesses, results, key=(name, _plain_key(args), _plain_key(kwargs)))
 
 
-class _Place:
-    """Stands for an array among a step's arguments: its number among the accesses."""
-
-    __slots__ = ("number",)
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-
-def _same_kind(value: Any, parts: list[Any]) -> Any:
-    """A tuple, named or not, or a list, of these parts."""
-    return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+def _mapped(value: Any, change: Callable[[Any], Any], kind: type) -> Any:
+    """Nested arguments, each of `kind` in them changed."""
+    if isinstance(value, kind):
+        return change(value)
+    if isinstance(value, (tuple, list)):
+        parts = [_mapped(part, change, kind) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    if isinstance(value, dict):
+        return {key: _mapped(part, change, kind) for key, part in value.items()}
+    return value
 
 
 def _results_in(value: Any, found: list[Array]) -> None:
@@ -356,8 +326,8 @@ def _results_in(value: Any, found: list[Array]) -> None:
 
 def _plain_key(value: Any) -> Any:
     """What of the arguments must be the same in another recording: all but the tensors' memory."""
-    if isinstance(value, WatchedArray):
-        return (value.shape, value.strides, value.dtype.str)
+    if isinstance(value, _Template):
+        return value.key
     if isinstance(value, np.ndarray):
         return (value.shape, value.dtype.str, value.tobytes())
     if isinstance(value, (tuple, list)):

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import gc
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import update_wrapper
 from threading import RLock
+from time import perf_counter
 from typing import Any
 
-from tensorgrad._native import Storage, address_of, allocate, clock, current_capture, lib
-from tensorgrad._tensor import Tensor, as_tensor, over, view
+import numpy as np
+
+from tensorgrad._native import (
+    Storage,
+    address_of,
+    allocate,
+    captures,
+    clock,
+    current_capture,
+    ffi,
+    lib,
+)
+from tensorgrad._tensor import Tensor, as_tensor, copy_into, empty_raw, over, view
 from tensorgrad.autograd import _tape
-from tensorgrad.autograd._modes import mode
 from tensorgrad.autograd._tape import Leaf, Node
 from tensorgrad.compiler._effects import Pointer
 from tensorgrad.compiler._guards import Guards
@@ -20,11 +31,14 @@ from tensorgrad.compiler._passes import PASSES, run_passes
 from tensorgrad.compiler._program import Program, copies, fingerprint
 from tensorgrad.compiler._recorder import Buffer, Record, Recorder, user_line
 from tensorgrad.dtypes import ITEMSIZES
-from tensorgrad.errors import ArgumentError, CaptureError, GradientError
+from tensorgrad.errors import ArgumentError, CaptureError, GradientError, ShapeError
+from tensorgrad.shapes import checked_size
 
 MOST_PROGRAMS = 16  # kept for one function
 MOST_DIFFERENCES = 3  # recordings of one signature that may differ from the one before
 _WRITER = "a compiled function"
+_FIRST_CHUNK = 64  # runs in one call into C, before it is known how long they take
+_CHUNK_SECONDS = 0.05  # how long a call may keep signals waiting
 
 
 # ---- arguments and results -------------------------------------------------------------------------
@@ -96,6 +110,10 @@ def _no_graph(gy: Any, node: Node) -> Any:
     )
 
 
+_NO_GRAPH = _tape.new_node(Node)  # raises before it could be used up, so that one serves all
+_NO_GRAPH.seq, _NO_GRAPH.rule, _NO_GRAPH.edges, _NO_GRAPH.saved = clock(), _no_graph, (), None
+
+
 # ---- one recording, ready to be replayed -------------------------------------------------------------
 
 
@@ -144,6 +162,9 @@ class Replay:
             if isinstance(result.source, Buffer):
                 made[id(result.source)] = result.source
         self.made = list(made.values())
+        for i, buffer in enumerate(self.made):
+            buffer.slot = i
+        self.made_bytes = [b.nbytes for b in self.made]
         optimized = run_passes(records, passes)
         self.program = Program(optimized, [*inputs, *self.made])
         self.lasting = [b for b in self.program.buffers if b.kind == "outside"]
@@ -157,11 +178,15 @@ class Replay:
             for i, b in enumerate(inputs)
             if any(a.buffer is b and a.mode != "r" for r in optimized for a in r.accesses)
         ]
+        for storage in self.written:
+            storage.writer = _WRITER
         guards.trim({id(b.owner) for b in self.lasting})
-
-    def fits(self, signature: Any) -> bool:
-        """Whether the arguments are of the kind that was recorded, and the world as it was."""
-        return bool(self.signature == signature) and not self.stale()
+        self.holds = guards.quick(signature.gradients, recorder.before_run)
+        self.kinds = signature.plain_kinds()
+        # whether each result is a buffer of its own, and no gradient is kept
+        self.stackable = [r.source for r in results] == self.made and all(
+            r.strides is None and r.size * ITEMSIZES[r.code] == r.source.nbytes for r in results
+        )
 
     def stale(self) -> str:
         """What has changed since the recording, or ""."""
@@ -176,31 +201,80 @@ class Replay:
                 return "an optimizer's tables"
         return ""
 
+    def takes(self, args: tuple[Any, ...]) -> bool:
+        """Whether plain arguments are tensors of the kinds that were recorded: the quick way."""
+        kinds = self.kinds
+        if kinds is None or len(args) != len(kinds):
+            return False
+        for t, (shape, code) in zip(args, kinds):
+            if (
+                t.__class__ is not Tensor
+                or t._shape != shape
+                or t._code != code
+                or t._strides is not None
+                or t._node is not None
+            ):
+                return False
+        return True
+
     def run(self, tensors: Sequence[Tensor]) -> Any:
         """One replay."""
         program = self.program
         addresses = program.addresses
-        for i, t in enumerate(tensors):
+        i = 0
+        for t in tensors:
             addresses[i] = t._ptr
-        i = len(tensors)
-        storages = {}
-        for buffer in self.made:
-            storage = storages[id(buffer)] = allocate(buffer.nbytes)
+            i += 1
+        storages = []
+        for nbytes in self.made_bytes:
+            storage = allocate(nbytes)
+            storages.append(storage)
             addresses[i] = storage.ptr
             i += 1
-        status = _run(program.c, 1, program.failed, program.done)
+        status = _run(program.c, 1, addresses, program.failed, program.done)
         if status:
             program.raise_failure(status)
-        self._after(tensors, storages)
-        values = [self._tensor(r, tensors, storages) for r in self.results]
-        return values[0] if self.structure is _LEAF else unflatten(self.structure, iter(values))
+        self.after(tensors, storages)
+        if self.structure is _LEAF:
+            return self.tensor(self.results[0], tensors, storages)
+        values = [self.tensor(r, tensors, storages) for r in self.results]
+        return unflatten(self.structure, iter(values))
 
-    def _after(self, tensors: Sequence[Tensor], storages: dict[int, Storage]) -> None:
-        """What a run changes besides memory: stamps, gradients."""
+    def run_many(self, batches: Sequence[tuple[Tensor, ...]]) -> list[Any]:
+        """A replay with each batch."""
+        made = [[allocate(nbytes) for nbytes in self.made_bytes] for _ in batches]
+        addresses = ffi.new(
+            "void *[]",
+            [
+                pointer
+                for batch, storages in zip(batches, made)
+                for pointer in (*(t._ptr for t in batch), *(s.ptr for s in storages))
+            ],
+        )
+        self.program.run(len(batches), addresses)
+        self.after(batches[-1], made[-1])
+        results = []
+        for batch, storages in zip(batches, made):
+            values = [self.tensor(r, batch, storages) for r in self.results]
+            results.append(unflatten(self.structure, iter(values)))
+        return results
+
+    def takes_rows(self, structure: Any, tensors: Sequence[Tensor]) -> bool:
+        """Whether the program can take the elements of tensors along axis 0, and give results that lie
+        one behind the other."""
+        return (
+            self.kinds == [(t._shape[1:], t._code) for t in tensors]
+            and all(part is _LEAF for part in structure[1:])
+            and all(t._strides is None and t._node is None for t in tensors)
+            and not self.writes_inputs
+            and self.stackable
+        )
+
+    def after(self, tensors: Sequence[Tensor], storages: Sequence[Storage]) -> None:
+        """What runs change besides memory: stamps, gradients. storages: of the results."""
         now = clock()
         for storage in self.written:
             storage.written = now
-            storage.writer = _WRITER
         for number in self.writes_inputs:
             storage = tensors[number]._storage
             storage.written = now
@@ -208,17 +282,17 @@ class Replay:
         for leaf, result in self.gradients:
             if leaf.__class__ is int:
                 leaf = tensors[leaf]._node
-            leaf.grad = (
-                None
-                if result is None
-                else DISCARDED
-                if result is DISCARDED
-                else self._tensor(result, tensors, storages)
-            )
+            if leaf.grad is not result:
+                leaf.grad = (
+                    result
+                    if result is None or result is DISCARDED
+                    else self.tensor(result, tensors, storages)
+                )
 
-    def _tensor(
-        self, result: Result, tensors: Sequence[Tensor], storages: dict[int, Storage]
+    def tensor(
+        self, result: Result, tensors: Sequence[Tensor], storages: Sequence[Storage]
     ) -> Tensor:
+        """A result of a run as a Tensor."""
         source = result.source
         if source.__class__ is int:
             t = tensors[source]
@@ -226,7 +300,7 @@ class Replay:
                 return t
             return _seen(t, result)
         if source.__class__ is Buffer:
-            t = over(storages[id(source)], result.shape, result.size, result.code)
+            t = over(storages[source.slot], result.shape, result.size, result.code)
             if result.offset or result.strides is not None:
                 t = _seen(t, result)
         elif result.offset < 0:
@@ -234,11 +308,7 @@ class Replay:
         else:
             t = _seen(source, result)
         if result.has_graph:
-            t._node = node = _tape.new_node(Node)
-            node.seq = clock()
-            node.rule = _no_graph
-            node.edges = ()
-            node.saved = None
+            t._node = _NO_GRAPH
         return t
 
 
@@ -248,6 +318,53 @@ def _seen(t: Tensor, result: Result) -> Tensor:
 
 
 _run = lib.tg_program_run
+
+
+class Rows:
+    """The results of calls, stacked along a new first axis of n."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.structure: Any = None
+        self._outs: list[Tensor] = []
+        self._taped: list[bool] = []
+        self._asked = 0
+
+    def put(self, i: int, result: Any) -> None:
+        """Takes the result of call i."""
+        leaves: list[Tensor] = []
+        self.structure = flatten(result, leaves)
+        for j, t in enumerate(leaves):
+            if j == len(self._outs):
+                self._add(t._shape, t._size, t._code, t._node is not None)
+            out = self._outs[j]
+            if out._shape[1:] != t._shape or out._code != t._code:
+                raise ShapeError(
+                    f"scan: the results of calls differ in shape: {out._shape[1:]} and {t._shape}"
+                )
+            copy_into(view(out, t._shape, None, i * t._size), t, "scan")
+
+    def restart(self) -> None:
+        """The next result asked for is the first."""
+        self._asked = 0
+
+    def out(self, result: Result) -> Tensor:
+        """Where the stacked values of the next result go."""
+        self._asked += 1
+        if self._asked > len(self._outs):
+            self._add(result.shape, result.size, result.code, result.has_graph)
+        return self._outs[self._asked - 1]
+
+    def _add(self, shape: Any, size: int, code: int, taped: bool) -> None:
+        checked_size((self.n, *shape), ITEMSIZES[code], "scan")
+        self._outs.append(empty_raw((self.n, *shape), self.n * size, code))
+        self._taped.append(taped)
+
+    def result(self) -> Any:
+        """All of them."""
+        for t, taped in zip(self._outs, self._taped):
+            t._node = _NO_GRAPH if taped else None
+        return unflatten(self.structure, iter(self._outs))
 
 
 class Signature:
@@ -270,6 +387,19 @@ class Signature:
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+    def plain_kinds(self) -> list[tuple[Any, int]] | None:
+        """Shape and dtype of each argument, if all are contiguous tensors off the tape, of different
+        memory, given by position; else None."""
+        args, kwargs = self.structure
+        if kwargs != (dict,) or any(part is not _LEAF for part in args[1:]):
+            return None
+        if any(
+            strides is not None or taped or first != i
+            for i, (_, strides, _, taped, first) in enumerate(self.tensors)
+        ):
+            return None
+        return [(shape, code) for shape, _, code, _, _ in self.tensors]
 
 
 def _first(tensors: Sequence[Tensor], t: Tensor) -> int:
@@ -304,6 +434,7 @@ class Compiled:
         self._fallback = fallback
         self._passes = tuple(passes)
         self._replays: OrderedDict[int, Replay] = OrderedDict()  # the one used last comes last
+        self._last: Replay | None = None  # the one that ran last
         self._lock = RLock()
         self._running = False
         self._number = 0
@@ -314,23 +445,151 @@ class Compiled:
         return f"<compiled {name}: {len(self._replays)} programs>"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if current_capture() is not None:  # it is part of another program
+        if captures and current_capture() is not None:  # it is part of another program
             return self._function(*args, **kwargs)
+        last = self._last
+        if last is not None and not kwargs and last.takes(args):  # what is below, without its detours
+            with self._lock:
+                self._enter()
+                try:
+                    if last.holds():
+                        return last.run(args)
+                finally:
+                    self._running = False
         leaves: list[Any] = []
         structure = (flatten(args, leaves), flatten(kwargs, leaves))
         tensors = [t if isinstance(t, Tensor) else as_tensor(t, "compile") for t in leaves]
         signature = Signature(structure, tensors)
         with self._lock:
-            if self._running:
-                raise CaptureError("compile: a compiled function called itself")
-            self._running = True
+            self._enter()
             try:
                 found = self._find(signature)
                 if found is not None and found.confirmed:
+                    self._last = found
                     return found.run(tensors)
                 return self._record(signature, found, structure, tensors)
             finally:
                 self._running = False
+
+    def scan(self, *args: Any) -> Any:
+        """Calls the function with the first elements along axis 0 of all arguments, then with the second,
+        and so on: many mini-batches in one call into C.
+
+        args: Tensors (or arrays), nested in tuples, lists and dicts, all of one length along axis 0.
+        Returns what the function returns, each tensor with a new first axis of that length. Raises
+        ShapeError for lengths that differ, and as the function does.
+
+        >>> import tensorgrad
+        >>> w = tensorgrad.zeros(3)
+        >>> @tensorgrad.compile
+        ... def add(x):
+        ...     w.add_(x)
+        ...     return x.sum()
+        >>> add.scan(tensorgrad.ones((5, 3)))
+        tensor([3., 3., 3., 3., 3.])
+        >>> w
+        tensor([5., 5., 5.])
+        """
+        leaves: list[Any] = []
+        structure = flatten(args, leaves)
+        tensors = [t if isinstance(t, Tensor) else as_tensor(t, "scan") for t in leaves]
+        lengths = {t._shape[0] if t._shape else -1 for t in tensors}
+        if len(lengths) != 1 or -1 in lengths:
+            raise ShapeError(
+                f"scan: expected tensors of one length along axis 0, got shapes "
+                f"{[t.shape for t in tensors]}"
+            )
+        n = lengths.pop()
+        if not n:
+            raise ShapeError("scan: expected at least one element along axis 0, got none")
+        rows = Rows(n)
+        i = 0
+        while i < n:
+            last = self._last
+            if last is not None and last.takes_rows(structure, tensors):
+                i += self._run_rows(last, tensors, rows, i)
+            if i < n:
+                rows.put(i, self(*unflatten(structure, iter([t[i] for t in tensors]))))
+                i += 1
+        return rows.result()
+
+    def _run_rows(self, replay: Replay, tensors: list[Tensor], rows: Rows, start: int) -> int:
+        """Runs the program with the elements from `start` on along axis 0. Returns with how many it
+        did: all that are left, unless something that the program takes for granted changes."""
+        rows.restart()
+        slots = [(address_of(t._ptr), t.nbytes // t._shape[0]) for t in tensors]
+        for result in replay.results:
+            out = rows.out(result)
+            slots.append((address_of(out._ptr), out.nbytes // rows.n))
+        bases = np.array([base for base, _ in slots], np.int64)
+        steps = np.array([step for _, step in slots], np.int64)
+        i, chunk = start, _FIRST_CHUNK
+        while i < rows.n:
+            count = min(chunk, rows.n - i)
+            table = bases + np.arange(i, i + count)[:, None] * steps
+            with self._lock:
+                self._enter()
+                try:
+                    if not replay.holds():
+                        break
+                    began = perf_counter()
+                    replay.program.run(count, ffi.from_buffer("void *[]", table))
+                    replay.after(tensors, ())
+                finally:
+                    self._running = False
+            i += count
+            # signals are handled between chunks
+            chunk = max(1, int(count * _CHUNK_SECONDS / max(perf_counter() - began, 1e-9)))
+        if rows.structure is None:
+            rows.structure = replay.structure
+        return i - start
+
+    def run(self, batches: Iterable[Any]) -> list[Any]:
+        """Calls the function with every batch of a loader, several in one call into C.
+
+        batches: gives the arguments of each call, a tuple or list (or one tensor), such as a
+        `data.DataLoader`. Returns the list of what the function returns.
+
+        >>> import tensorgrad
+        >>> from tensorgrad.data import DataLoader, TensorDataset
+        >>> loader = DataLoader(TensorDataset(tensorgrad.ones((6, 2))), batch_size=2)
+        >>> tensorgrad.compile(lambda x: x.sum()).run(loader)
+        [tensor(4.), tensor(4.), tensor(4.)]
+        """
+        results: list[Any] = []
+        waiting: list[tuple[Any, ...]] = []
+        for batch in batches:
+            args = tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
+            last = self._last
+            fits = last is not None and last.takes(args)
+            if waiting and (not fits or len(waiting) >= _FIRST_CHUNK):
+                results += self._run_waiting(waiting)
+                waiting = []
+            if fits:
+                waiting.append(args)
+            else:
+                results.append(self(*args))
+        return results + self._run_waiting(waiting)
+
+    def _run_waiting(self, waiting: list[tuple[Any, ...]]) -> list[Any]:
+        """Runs batches that the program of the last run takes, in one call if nothing has changed."""
+        last = self._last
+        if len(waiting) > 1 and last is not None and last.takes(waiting[0]):
+            with self._lock:
+                self._enter()
+                try:
+                    if last.holds():
+                        return last.run_many(waiting)
+                finally:
+                    self._running = False
+        return [self(*args) for args in waiting]
+
+    def _enter(self) -> None:
+        """Notes that the function is running. Raises CaptureError if it is already: the lock lets its
+        own thread through."""
+        if self._running:
+            raise CaptureError("compile: a compiled function called itself")
+        self._running = True
 
     def _find(self, signature: Signature) -> Replay | None:
         for number in reversed(self._replays):
@@ -581,4 +840,3 @@ def compile(  # noqa: A001
 
 
 __all__ = ["Compiled", "compile"]
-_ = (Callable, mode)

@@ -202,6 +202,56 @@ class Guards:
                 return f"{name} had {length} entries and has {len(container)}"
         return ""
 
+    def quick(self, gradients: Any, before_run: Any) -> Callable[[], bool]:
+        """A function that says whether all holds, written out: it is called before every run.
+
+        gradients: (leaf, whether it had a gradient) pairs. before_run: functions that say whether they
+        are ready."""
+        scope: dict[str, Any] = {"mode": mode, "state": module_state, "self": self, "missing": _MISSING}
+        lines = [f"if mode.enabled is not {self.mode}: return False"]
+
+        def name(value: Any) -> str:
+            variable = f"v{len(scope)}"
+            scope[variable] = value
+            return variable
+
+        for container, length, _ in self.lengths:
+            lines.append(f"if len({name(container)}) != {length}: return False")
+        for place in self.places:
+            container = name(place.container)
+            now = (
+                f"{container}.cell_contents"
+                if place.key is None
+                else f"{container}.get({name(place.key)}, missing)"
+                if isinstance(place.container, dict)
+                else f"{container}[{place.key}]"
+            )
+            expected = name(place.expected)
+            if place.plain:
+                kind = name(type(place.expected))
+                lines.append(
+                    f"x = {now}\n        if x is not {expected} and "
+                    f"(x.__class__ is not {kind} or x != {expected}): return False"
+                )
+            else:
+                lines.append(f"if {now} is not {expected}: return False")
+        lines.append("if self.changes != state.changes and self.changed(): return False")
+        for held in self.tensors:
+            t = name(held.tensor)
+            lines.append(
+                f"if {t}._ptr is not {name(held.ptr)} or {t}._node is not {name(held.node)} "
+                f"or {t}._shape is not {name(held.shape)}: return False"
+            )
+        for leaf, had in gradients:
+            lines.append(f"if ({name(leaf)}.grad is not None) is not {had}: return False")
+        for ready in before_run:
+            lines.append(f"if not {name(ready)}(): return False")
+        body = "\n        ".join(lines)
+        text = f"def holds():\n    try:\n        {body}\n    except ValueError:\n        return False\n    return True\n"
+        exec(compile(text, "<guards>", "exec"), scope)
+        holds: Callable[[], bool] = scope["holds"]
+        return holds
+
     def trim(self, used: set[int]) -> None:
         """Forgets tensors that the program does not use. used: ids of their storages."""
         self.tensors = [h for h in self.tensors if id(h.tensor._storage) in used or h.node is not None]

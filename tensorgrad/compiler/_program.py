@@ -130,7 +130,6 @@ class Program:
         for place, at in links:
             self.words[place] = base + 8 * at
         self.addresses = ffi.new(_POINTERS, max(len(self.slots), 1))
-        self.strides = ffi.new(_INT64, max(len(self.slots), 1))
         self._arrays = [
             ffi.new(_INT32, [r.function.number for r in self.records] or [0]),
             ffi.new(_INT32, begins or [0]),
@@ -150,9 +149,7 @@ class Program:
                 "places": places,
                 "slots": slots,
                 "offsets": offsets,
-                "addresses": self.addresses,
                 "slot_count": len(self.slots),
-                "strides": self.strides,
             },
         )
         self.failed = ffi.new("int64_t *")
@@ -160,12 +157,18 @@ class Program:
 
     # ---- running
 
-    def run(self, times: int = 1) -> int:
-        """Runs the program: the addresses of the slots must have been set. Raises what a step raises."""
-        status = _run(self.c, times, self.failed, self.done)
+    def run(self, times: int = 1, addresses: Any = None) -> None:
+        """Runs the program. addresses: (times, slots), those of the slots in each run; by default what
+        `self.addresses` says for one. Raises what a step raises."""
+        status = _run(
+            self.c,
+            times,
+            self.addresses if addresses is None else addresses,
+            self.failed,
+            self.done,
+        )
         if status:
             self.raise_failure(status)
-        return status
 
     def raise_failure(self, status: int) -> None:
         """Raises the error of the step that failed."""
@@ -190,7 +193,7 @@ class Program:
     def time_steps(self) -> list[float]:
         """One run; the seconds of each step."""
         seconds = ffi.new("double[]", max(len(self.records), 1))
-        status = lib.tg_program_time(self.c, seconds, self.failed)
+        status = lib.tg_program_time(self.c, self.addresses, seconds, self.failed)
         if status:
             self.raise_failure(status)
         return list(seconds)[: len(self.records)]

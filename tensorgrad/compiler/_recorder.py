@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import os
+import platform
 import struct
 import sys
 from collections.abc import Callable, Sequence
@@ -30,7 +31,7 @@ from tensorgrad._native import (
 )
 from tensorgrad._tensor import Tensor, _extent
 from tensorgrad.compiler._arrays import WatchedArray, bounds
-from tensorgrad.compiler._effects import FUNCTIONS, MAX_DIMS, Access, Data, Function, Pointer
+from tensorgrad.compiler._effects import BY_NAME, FUNCTIONS, MAX_DIMS, Access, Data, Function, Pointer
 from tensorgrad.errors import CaptureError
 
 _PACKAGE = str(Path(__file__).parent.parent) + os.sep
@@ -46,7 +47,7 @@ class Buffer:
     owner: what keeps the memory alive, where it is not the program's own. number: its place in the
     program, in the order in which buffers were met."""
 
-    __slots__ = ("address", "kind", "nbytes", "number", "owner")
+    __slots__ = ("address", "kind", "nbytes", "number", "owner", "slot")
 
     def __init__(self, kind: str, address: int, nbytes: int, owner: Any = None) -> None:
         self.kind = kind
@@ -54,6 +55,7 @@ class Buffer:
         self.nbytes = nbytes
         self.owner = owner
         self.number = -1
+        self.slot = -1  # of a result: its number among them
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.number}: {self.nbytes} bytes>"
@@ -127,6 +129,18 @@ def user_line() -> str:
     return f"{Path(file).name}:{line}" + (f": {text}" if text else "")
 
 
+def _inside_op() -> bool:
+    """Whether the user's code that is running is an op's, its forward or its gradient."""
+    frame: Any = user_frame().f_back
+    while frame is not None and not frame.f_code.co_filename.startswith(_HERE):
+        name = frame.f_code.co_filename
+        if name.startswith("<op ") or name == _FUNCTION:
+            return True
+        frame = frame.f_back
+    return False
+
+
+_FUNCTION = _PACKAGE + os.path.join("autograd", "_function.py")
 _TABLES = frozenset(("arrays", "done", "gradients", "grads", "inputs", "means", "momenta", "squares"))
 
 
@@ -289,6 +303,13 @@ class Recorder:
         """A tensor's memory as NumPy gets it while recording: what is done with it becomes steps."""
         return array if self._paused else WatchedArray(array)
 
+    def handed_out(self, array: Any) -> Any:
+        """What numpy() gives: the array that is watched, to an op written in Python. Raises CaptureError
+        for the function itself, which could do anything with the values."""
+        if not self._paused and not _inside_op():
+            self.refuse_reading("numpy()")
+        return array
+
     def refuse_reading(self, what: str) -> None:
         """Raises CaptureError: the function reads values."""
         if not self._paused:
@@ -304,10 +325,10 @@ class Recorder:
         if not self._paused:
             self.constants.append(storage)
 
-    def access_of(self, array: np.ndarray[Any, Any], mode: str) -> Access | None:
-        """The access to an array's memory; None where nothing is read."""
+    def access_of(self, array: np.ndarray[Any, Any], mode: str) -> Access:
+        """The access to an array's memory."""
         if not array.size:
-            return None
+            return self.own_array(array)._replace(mode=mode)
         low, high = bounds(array)
         place = self.resolve(low)
         assert place is not None
@@ -337,6 +358,44 @@ class Recorder:
         pointers = [Pointer(a.buffer, a.begin) for a in accesses]
         callback = Callback(name, pointers, run, key)
         self.records.append(Record(_CALL_BACK, (None, 0), user_line(), accesses, callback))
+
+    def called(self, kernel: Any, arguments: Sequence[Any], tensors: Sequence[Tensor]) -> None:
+        """A kernel of a custom module was called. tensors: those of its arguments, as it got them."""
+        if self._paused:
+            return
+        if kernel.returns not in ("int", "void"):
+            self.refuse_reading(f"the number that {kernel.name} returns")
+        given = iter(tensors)
+        integers: list[Any] = []
+        reals: list[Any] = []
+        accesses = []
+        for p, argument in zip(kernel.parameters, arguments):
+            if p.base in ("float", "double") and not p.pointer:
+                double = float(argument)
+                reals.append(
+                    double if p.base == "double" else struct.unpack("I", struct.pack("f", double))[0]
+                )
+            elif not p.pointer:
+                integers.append(_signed(int(argument)))
+            elif argument is None:
+                integers.append(None)
+            else:
+                t = next(given)
+                place = self.resolve(address_of(t._ptr))
+                integers.append(place)
+                if place is not None and t.nbytes:
+                    mode = "r" if p.const else "rw"  # it may write a part
+                    accesses.append(Access(place.buffer, place.offset, place.offset + t.nbytes, mode))
+        self.keep(kernel)
+        if not _FOREIGN or not kernel.address or len(integers) > 16 or len(reals) > 8:
+            self.refuse(
+                f"the kernel {kernel.name} cannot be called from a program on this machine",
+                "Call it outside of the function, or compile with fallback=True",
+            )
+        integers += [0] * (16 - len(integers))
+        reals += [0.0] * (8 - len(reals))
+        arguments = (kernel.address, kernel.returns == "int", Data(tuple(integers)), Data(tuple(reals)))
+        self.records.append(Record(_CALL_FOREIGN, arguments, user_line(), accesses))
 
     def python_step(self, name: str, run: Callable[[], Any]) -> None:
         """Records a step that only changes Python's own state, such as a schedule."""
@@ -377,7 +436,14 @@ def _layout(address: int) -> Data:
 
 
 _ALLOCATED, _FREED = lib.TG_ALLOCATED, lib.TG_FREED
-_CALL_BACK = next(f for f in FUNCTIONS if f.name == "tg_call_back")
+_CALL_BACK, _CALL_FOREIGN = BY_NAME["tg_call_back"], BY_NAME["tg_call_foreign"]
+# where integers and floats are passed independently of each other, and in words of 8 bytes
+_FOREIGN = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
+
+
+def _signed(number: int) -> int:
+    """The word of 8 bytes, as a signed number."""
+    return (number + 2**63) % 2**64 - 2**63
 
 
 @ffi.def_extern()

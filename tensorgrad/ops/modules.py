@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tensorgrad._config import get_include
-from tensorgrad._native import NULL, address_of, clock, lib
+from tensorgrad._native import NULL, address_of, captures, clock, current_capture, lib
 from tensorgrad._tensor import Tensor, copy_raw
 from tensorgrad.autograd import _tape
 from tensorgrad.dtypes import DTYPES, code_of
@@ -76,6 +76,7 @@ class Kernel:
     def __init__(self, function: Any, null: Any, signature: str) -> None:
         self.name, self.returns, self.parameters = parse_signature(signature)
         self.signature = " ".join(signature.split())
+        self.address = 0  # of the function, where it is known: a program calls it there
         self._function = function
         self._null = null
         self._converters = [_converter(p, self) for p in self.parameters]
@@ -96,7 +97,11 @@ class Kernel:
             convert(argument, keep)
             for convert, argument in zip(self._converters, arguments, strict=True)
         ]
-        return self._result(self._function(*values))
+        result = self._result(self._function(*values))
+        capture = current_capture()
+        if capture is not None:
+            capture.called(self, arguments, keep)
+        return result
 
     def _result(self, result: Any) -> Any:
         if self.returns != "int":
@@ -113,7 +118,7 @@ class Kernel:
 _QUICK = """
 def quick(self, {optional}*more):
     try:
-        fits = {fits}
+        fits = {fits} and not captures
         {pointers}
     except AttributeError:
         fits = False
@@ -161,6 +166,7 @@ def _quick_call(kernel: Kernel) -> Callable[..., Any]:
     )
     scope: dict[str, Any] = {
         "absent": object(),
+        "captures": captures,
         "clock": clock,
         "convert_and_call": Kernel.__call__,
         "function": kernel._function,
@@ -357,6 +363,7 @@ def bind(ffi: Any, module: Any, declarations: str | Sequence[str], *, name: str 
         found = parse_signature(declaration)[0]
         if not found.startswith("tg_module_"):
             kernels[found] = _kernel(ffi, getattr(module, found), declaration)
+            kernels[found].address = int(ffi.cast("uintptr_t", ffi.addressof(module, found)))
     return Module(where, kernels)
 
 
@@ -415,7 +422,9 @@ def from_pointer(pointer: Any, signature: str) -> Kernel:
     address = pointer if isinstance(pointer, int) else int(own.cast("uintptr_t", pointer))
     if not address:
         raise ArgumentError(f"from_pointer: the pointer for {name} is NULL")
-    return _kernel(own, own.cast(f"{returns} (*)({kinds})", address), signature)
+    kernel = _kernel(own, own.cast(f"{returns} (*)({kinds})", address), signature)
+    kernel.address = address
+    return kernel
 
 
 __all__ = ["Kernel", "Module", "bind", "from_pointer", "load"]
