@@ -8,7 +8,7 @@ values."""
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,10 +24,12 @@ _DATA_DEPENDENT = frozenset(
     + ("unique", "unique_all", "unique_counts", "unique_inverse", "unique_values")
     + ("intersect1d", "setdiff1d", "setxor1d", "union1d", "histogram")
 )
+_WRITERS = frozenset(("copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask"))
 _SHAPE_HINT = (
     "A replay runs with the shapes of the recording: use where() or masks of a fixed shape, do this "
     "outside of the function, or compile with fallback=True"
 )
+_ARRAY_HINT = "Compute with tensors, or with arrays that are made from them"
 
 
 class WatchedArray(NDArrayOperatorsMixin):
@@ -41,13 +43,18 @@ class WatchedArray(NDArrayOperatorsMixin):
         self.value = value
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return _apply(getattr(ufunc, method), f"numpy.{ufunc.__name__}", inputs, kwargs)
+        name = f"numpy.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
+        written = (inputs[0],) if method == "at" else ()
+        return _apply(getattr(ufunc, method), name, inputs, kwargs, written)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         name = function.__name__
         if name in _DATA_DEPENDENT:
             _capture().refuse(f"the shape of {name}'s result depends on values", _SHAPE_HINT)
-        return _apply(function, f"numpy.{name}", args, kwargs)
+        written = ()
+        if name in _WRITERS:  # the first argument, which has the same name in all but two
+            written = (args[0] if args else kwargs.get("a", kwargs.get("dst", kwargs.get("arr"))),)
+        return _apply(function, f"numpy.{name}", args, kwargs, written)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         capture = current_capture()
@@ -62,7 +69,7 @@ class WatchedArray(NDArrayOperatorsMixin):
         return _apply(operator.getitem, "numpy.getitem", (self, key), {})
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        _apply(operator.setitem, "numpy.setitem", (self, key, value), {}, written=(self.value,))
+        _apply(operator.setitem, "numpy.setitem", (self, key, value), {}, (self,))
 
     def __len__(self) -> int:
         return len(self.value)
@@ -90,14 +97,13 @@ def _method(name: str) -> Callable[..., Any]:
     def method(self: WatchedArray, *args: Any, **kwargs: Any) -> Any:
         if name in _DATA_DEPENDENT:
             _capture().refuse(f"the shape of {name}'s result depends on values", _SHAPE_HINT)
-        return _apply(function, f"numpy.{name}", (self, *args), kwargs, _written_by(name, self.value))
+        return _apply(function, f"numpy.{name}", (self, *args), kwargs, (self,) if name in _WRITING_METHODS else ())
 
     method.__name__ = name
     return method
 
 
-def _written_by(name: str, array: Array) -> tuple[Array, ...]:
-    return (array,) if name in ("fill", "sort", "partition", "put") else ()
+_WRITING_METHODS = frozenset(("fill", "sort", "partition", "put"))
 
 
 def _reader(name: str) -> Callable[..., Any]:
@@ -169,22 +175,21 @@ def _apply(
     name: str,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-    written: tuple[Array, ...] = (),
+    written: tuple[Any, ...] = (),
 ) -> Any:
     """Calls a NumPy function, and records the call unless its result only shows memory that its
-    arguments have."""
+    arguments have. written: those of the arguments that the function writes to."""
     capture = current_capture()
     result = function(*_plain(args), **_plain(kwargs))
     if capture is None or capture._paused:
         return result
     given: list[Array] = []
     _watched_in((args, kwargs), given)
-    if "out" in kwargs:
-        outs: list[Array] = []
-        _watched_in(kwargs["out"], outs)
-        written = (*written, *outs)
-    if result is None and given and not written:
-        written = (given[0],)  # such as put_along_axis and copyto
+    targets: list[Array] = []
+    _watched_in((written, kwargs.get("out")), targets)
+    for part in (*written, kwargs.get("out")):
+        if isinstance(part, np.ndarray):
+            capture.refuse(f"{name} writes what it computes to an array made outside", _ARRAY_HINT)
     results: list[Array] = []
 
     def wrapped(value: Any) -> Any:
@@ -198,7 +203,7 @@ def _apply(
             return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
         if isinstance(value, list):
             return [wrapped(part) for part in value]
-        if value is not None and not written:
+        if value is not None or not targets:
             capture.refuse_reading(name)
         return value
 
@@ -206,8 +211,8 @@ def _apply(
     if any(r.dtype == object for r in results):
         capture.refuse_reading(name)
     is_own = [not any(np.may_share_memory(r, a) for a in given) for r in results]
-    if any(is_own) or written:
-        _record(capture, function, name, args, kwargs, given, results, is_own, written)
+    if any(is_own) or targets:
+        _record(capture, function, name, args, kwargs, given, results, is_own, targets)
     return answer
 
 
@@ -256,7 +261,7 @@ def _record(
     given: list[Array],
     made: list[Array],
     is_own: list[bool],
-    written: tuple[Array, ...],
+    written: Sequence[Array],
 ) -> None:
     own = [array for array, wanted in zip(made, is_own) if wanted]
     accesses = []
@@ -267,6 +272,8 @@ def _record(
             templates[id(array)] = _Template(array, len(accesses))
             accesses.append(capture.access_of(array, mode))
     results = [capture.own_array(array) for array in own]
+    # arrays that NumPy does not let write to (np.imag of real numbers) are written all the same
+    own = [_Template(array, 0).at(bounds(array)[0]) for array in own]
 
     def without_memory(value: Any) -> Any:
         """The arguments with templates in the place of arrays, whose memory must not be kept alive."""

@@ -216,7 +216,8 @@ class Recorder:
         found = self.live.get(address)
         if found is not None:
             return Pointer(found, 0)
-        for group in (self.inputs, self.live.values(), self.arrays.values()):
+        # a copy: collected garbage may give memory back in between
+        for group in (self.inputs, list(self.live.values()), self.arrays.values()):
             for buffer in group:
                 if buffer.address <= address < buffer.address + max(buffer.nbytes, 1):
                     return Pointer(buffer, address - buffer.address)

@@ -1,0 +1,127 @@
+"""Every op of the registry inside a compiled function: the bits of the eager run, or refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tensorgrad
+import tensorgrad.fft
+import tensorgrad.linalg
+from tensorgrad import Tensor
+from tensorgrad.autograd import grad, registry
+from tensorgrad.compiler import compile
+from tensorgrad.errors import CaptureError
+from tensorgrad.testing._samples import is_varied, sample_inputs
+
+CALLS = 4  # two recordings, two replays
+BUILT_IN = [
+    op for op in registry.values() if op.function.__module__.startswith("tensorgrad.") and op.cases
+]
+REFUSED: dict[str, str] = {}
+
+
+def samples(op, case, seed):
+    """Arrays for a call: other values for each seed. Those that the case gives as they are, indices
+    and masks, are shuffled where the op takes them in any order."""
+    arrays = sample_inputs(case, np.float64, seed)
+    rng = np.random.default_rng(seed)
+    shuffled = [
+        a if varied or a is None else rng.permutation(a.ravel()).reshape(a.shape)
+        for a, varied in zip(arrays, is_varied(case))
+    ]
+    try:
+        op.function(*tensors(shuffled), **case.params)
+    except tensorgrad.errors.TensorgradError:
+        return arrays
+    return shuffled
+
+
+def tensors(arrays, by=()):
+    return [
+        None if a is None else tensorgrad.tensor(a, requires_grad=i in by)
+        for i, a in enumerate(arrays)
+    ]
+
+
+def parts(result):
+    return [y for y in (result if isinstance(result, (tuple, list)) else [result])]
+
+
+def on_tape(results):
+    return [y for y in parts(results) if isinstance(y, Tensor) and y.requires_grad]
+
+
+def bits(results):
+    """Something equal for results of the same bits."""
+    if isinstance(results, Tensor):
+        array = results.detach().numpy()
+        return array.shape, array.dtype, array.tobytes()
+    return [bits(y) for y in results] if isinstance(results, (tuple, list)) else results
+
+
+def forward(op, case):
+    def function(inputs, weights):
+        return op.function(*inputs, **case.params)
+
+    return function
+
+
+def gradients(op, case):
+    def function(inputs, weights):
+        y = op.function(*inputs, **case.params)
+        by = [x for x in inputs if x is not None and x.requires_grad]
+        return parts(y), grad(on_tape(y), by, weights, allow_unused=True)
+
+    return function
+
+
+def second_derivatives(op, case):
+    def function(inputs, weights):
+        y = op.function(*inputs, **case.params)
+        by = [x for x in inputs if x is not None and x.requires_grad]
+        first = grad(on_tape(y), by, weights, allow_unused=True, create_graph=True)
+        again = on_tape(first)
+        second = grad([(g * g).sum() for g in again], by, allow_unused=True) if again else ()
+        return first, second
+
+    return function
+
+
+def check(op, case, made, differentiated):
+    """Calls a compiled function and the function itself with the same values."""
+    function = made(op, case)
+    compiled = compile(function)
+    by = [i for i, varied in enumerate(is_varied(case)) if varied] if differentiated else []
+    for seed in range(CALLS):
+        arrays = samples(op, case, seed)
+        weights = []
+        if differentiated:
+            weights = [
+                tensorgrad.tensor(np.random.default_rng(seed).uniform(0.5, 1.5, y.shape), y.dtype)
+                for y in on_tape(op.function(*tensors(arrays, by), **case.params))
+            ]
+        expected = function(tensors(arrays, by), weights)
+        got = compiled(tensors(arrays, by), weights)
+        assert bits(got) == bits(expected), f"call {seed}"
+    assert all(replay.confirmed for replay in compiled._replays.values())
+
+
+@pytest.mark.parametrize("op", BUILT_IN, ids=lambda op: op.name)
+def test_op(op):
+    for case in op.cases:
+        forms = [(forward, False)]
+        if op.differentiable and any(is_varied(case)):
+            forms += [(gradients, True)]
+            if op.second:
+                forms += [(second_derivatives, True)]
+        for made, differentiated in forms:
+            try:
+                if op.name in REFUSED:
+                    with pytest.raises(CaptureError, match=REFUSED[op.name]):
+                        check(op, case, made, differentiated)
+                else:
+                    check(op, case, made, differentiated)
+            except BaseException as error:
+                error.add_note(f"{case!r}: {made.__name__}")
+                raise
