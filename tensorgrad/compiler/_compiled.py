@@ -449,7 +449,8 @@ class Compiled:
         return f"<compiled {name}: {len(self._replays)} programs>"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if captures and current_capture() is not None:  # it is part of another program
+        # part of another program; or it is to be seen what it does (detect_anomaly, viz.trace)
+        if (captures and current_capture() is not None) or _tape.writer_of is not None:
             return self._function(*args, **kwargs)
         if self._parts is not None:
             return self._run_parts(args, kwargs)

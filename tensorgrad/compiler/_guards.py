@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tensorgrad._tensor import Tensor
+from tensorgrad.autograd import RemovableHandle
 from tensorgrad.autograd._modes import mode
 from tensorgrad.nn import Module
 from tensorgrad.nn import _module as module_state
@@ -24,6 +25,7 @@ from tensorgrad.random import Generator
 _PLAIN = (int, float, complex, str, bytes, bool, type(None))
 _MOST = 20_000  # places looked at
 _MISSING = object()
+_CACHES = frozenset(("_buffers", "_hooks", "_steps"))  # of a module
 
 
 class Place:
@@ -57,6 +59,23 @@ class Place:
         return f"{self.name} was {self.expected!r} and is {'gone' if now is _MISSING else repr(now)}"
 
 
+class Keys:
+    """The attributes that a module has."""
+
+    def __init__(self, attributes: dict[str, Any], name: str) -> None:
+        self.attributes = attributes
+        self.name = name
+        self.keys = attributes.keys() - _CACHES
+
+    def holds(self) -> bool:
+        """Whether there are no others, and none is gone."""
+        return self.attributes.keys() - _CACHES == self.keys
+
+    def __repr__(self) -> str:
+        changed = sorted((self.attributes.keys() - _CACHES) ^ self.keys)
+        return f"{self.name} got or lost {', '.join(changed)}"
+
+
 class Held:
     """A tensor that the function can reach: it must keep its memory and its place on the tape."""
 
@@ -87,13 +106,14 @@ class Guards:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.places: list[Place] = []  # looked at before each run
-        self.module_places: list[Place] = []  # looked at when an attribute of a module was set
+        self.module_places: list[Place | Keys] = []  # looked at when an attribute of a module was set
         self.tensors: list[Held] = []
         self.lengths: list[tuple[Any, int, str]] = []
         self.generators: list[Generator] = []
         self.optimizers: list[Optimizer] = []
         self.mode = mode.enabled
         self.changes = module_state.changes
+        self.hooks = RemovableHandle.changes
         self._seen: set[int] = set()
         self._keep: list[Any] = []
         self._function(function, getattr(function, "__name__", "the function"))
@@ -125,8 +145,9 @@ class Guards:
         elif isinstance(value, LRScheduler):
             self._value(value.optimizer, f"{name}.optimizer")
         elif isinstance(value, Module):
+            self.module_places.append(Keys(value.__dict__, name))
             for key, part in list(value.__dict__.items()):
-                if key not in ("_steps", "_buffers"):
+                if key not in _CACHES:
                     self._note(value.__dict__, key, part, f"{name}.{key}", of_module=True)
         elif isinstance(value, (types.FunctionType, types.MethodType, functools.partial)):
             self._function(value, name)
@@ -186,6 +207,8 @@ class Guards:
         """What no longer holds, or "": to be asked before a run."""
         if mode.enabled is not self.mode:
             return "the recording of gradients was switched"
+        if self.hooks != RemovableHandle.changes:
+            return "a hook was registered or removed"
         for place in self.places:
             if not place.holds():
                 return repr(place)
@@ -208,6 +231,7 @@ class Guards:
         gradients: (leaf, whether it had a gradient) pairs. before_run: functions that say whether they
         are ready."""
         scope: dict[str, Any] = {"mode": mode, "state": module_state, "self": self, "missing": _MISSING}
+        scope["handle"] = RemovableHandle
         lines = [f"if mode.enabled is not {self.mode}: return False"]
 
         def name(value: Any) -> str:
@@ -235,6 +259,7 @@ class Guards:
                 )
             else:
                 lines.append(f"if {now} is not {expected}: return False")
+        lines.append(f"if handle.changes != {self.hooks}: return False")
         lines.append("if self.changes != state.changes and self.changed(): return False")
         for held in self.tensors:
             t = name(held.tensor)
