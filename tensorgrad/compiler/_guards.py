@@ -116,7 +116,7 @@ class Guards:
         self.hooks = RemovableHandle.changes
         self._seen: set[int] = set()
         self._keep: list[Any] = []
-        self._function(function, getattr(function, "__name__", "the function"))
+        self._function(function, getattr(function, "__name__", "the function"), root=True)
 
     # ---- walking
 
@@ -169,7 +169,7 @@ class Guards:
                 for key, part in list(attributes.items()):
                     self._note(attributes, key, part, f"{name}.{key}")
 
-    def _function(self, function: Any, name: str) -> None:
+    def _function(self, function: Any, name: str, root: bool = False) -> None:
         if isinstance(function, functools.partial):
             self._value(function.args, f"{name}.args")
             self._value(function.keywords, f"{name}.keywords")
@@ -184,7 +184,7 @@ class Guards:
         if not isinstance(function, types.FunctionType):
             self._value(function, name)
             return
-        if _of_library(function):
+        if _of_library(function) and not root:
             return
         for variable, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
             try:

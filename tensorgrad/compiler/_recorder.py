@@ -35,6 +35,7 @@ from tensorgrad.compiler._effects import BY_NAME, FUNCTIONS, MAX_DIMS, Access, D
 from tensorgrad.errors import CaptureError
 
 _PACKAGE = str(Path(__file__).parent.parent) + os.sep
+_DEMO = _PACKAGE + "demo" + os.sep
 _HERE = str(Path(__file__).parent) + os.sep
 
 
@@ -115,7 +116,9 @@ def user_frame() -> Any:
     frame: Any = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
-        if not name.startswith((_PACKAGE, "<op ", "<kernel ")) and "cffi" not in name:
+        if name.startswith(_DEMO) or not (
+            name.startswith((_PACKAGE, "<op ", "<kernel ")) or "cffi" in name
+        ):
             return frame
         frame = frame.f_back
     return sys._getframe(1)
