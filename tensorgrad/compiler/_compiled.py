@@ -378,7 +378,8 @@ class Signature:
     def __init__(self, structure: Any, tensors: Sequence[Tensor]) -> None:
         self.structure = structure
         self.tensors = [
-            (t._shape, t._strides, t._code, t._node is not None, _first(tensors, t)) for t in tensors
+            (t._shape, t._strides, t._code, t._node is not None, _first(tensors, t))
+            for t in tensors
         ]
         self.gradients: list[tuple[Leaf, bool]] = []
 
@@ -455,7 +456,9 @@ class Compiled:
         if self._parts is not None:
             return self._run_parts(args, kwargs)
         last = self._last
-        if last is not None and not kwargs and last.takes(args):  # what is below, without its detours
+        if (
+            last is not None and not kwargs and last.takes(args)
+        ):  # what is below, without its detours
             with self._lock:
                 self._enter()
                 try:
@@ -621,7 +624,9 @@ class Compiled:
         args, kwargs = unflatten(structure[0], iterator), unflatten(structure[1], iterator)
         recorder = Recorder(tensors, inspect.unwrap(self._function), self._fallback)
         spare = _tape.MOST_SPARE
-        _tape.MOST_SPARE = -1  # a gradient's memory is not used again, so that all recordings are alike
+        _tape.MOST_SPARE = (
+            -1
+        )  # a gradient's memory is not used again, so that all recordings are alike
         try:
             with recorder:
                 result = self._function(*args, **kwargs)
@@ -730,7 +735,9 @@ class Compiled:
             if gradient is None:
                 gradients.append((where, None))
             elif self._keep_grads or number is not None:
-                gradients.append((where, self._result(recorder, records, gradient, tensors, guards)))
+                gradients.append(
+                    (where, self._result(recorder, records, gradient, tensors, guards))
+                )
             else:
                 gradients.append((where, DISCARDED))
         self._refuse_leaks(recorder, returned, leaves)
@@ -834,7 +841,11 @@ def _saved_by(node: Any) -> set[int]:
 def _difference(before: Replay, now: Replay) -> str:
     """What two recordings do differently, or ""."""
     constants = [
-        {address_of(s.ptr): bytes(s.owner.tobytes()) for s in r.recorder.constants if not _watched(s)}
+        {
+            address_of(s.ptr): bytes(s.owner.tobytes())
+            for s in r.recorder.constants
+            if not _watched(s)
+        }
         for r in (before, now)
     ]
     one = fingerprint(before.recorded, constants[0])
@@ -846,7 +857,9 @@ def _difference(before: Replay, now: Replay) -> str:
                 return f"at {site} it called {b[0].removeprefix('tg_')}, before {a[0].removeprefix('tg_')}"
             for name, x, y in zip(now.recorded[i].function.parameters, a[1], b[1]):
                 if x != y:
-                    return f"at {site} the {name} of {b[0].removeprefix('tg_')} was {x} and is now {y}"
+                    return (
+                        f"at {site} the {name} of {b[0].removeprefix('tg_')} was {x} and is now {y}"
+                    )
             return f"at {site} {b[2] and b[2][0]} got other values"
     if len(one) != len(two):
         longer = before if len(one) > len(two) else now

@@ -36,7 +36,8 @@ def split(function: Any, line: int) -> tuple[Callable[..., Any], Callable[..., A
     if not _worth_it(before):
         return None
     arguments = [a.arg for a in _all_arguments(definition.args)]
-    assigned = {*arguments, *(n.id for s in before for n in ast.walk(s) if _is_name(n, ast.Store))}
+    stored = [n for s in before for n in ast.walk(s) if isinstance(n, ast.Name)]
+    assigned = {*arguments, *(n.id for n in stored if isinstance(n.ctx, ast.Store))}
     needed = {n.id for s in after for n in ast.walk(s) if isinstance(n, ast.Name)}
     passed = sorted(assigned & needed)
     return (
@@ -54,10 +55,6 @@ def _worth_it(statements: list[ast.stmt]) -> bool:
     )
 
 
-def _is_name(node: ast.AST, context: type) -> bool:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, context)
-
-
 def _all_arguments(a: ast.arguments) -> list[ast.arg]:
     return [*a.posonlyargs, *a.args, *a.kwonlyargs, *([a.vararg] if a.vararg else []), *([a.kwarg] if a.kwarg else [])]  # fmt: skip
 
@@ -68,9 +65,7 @@ def _keywords(names: list[str]) -> ast.arguments:
 
 def _returning(names: list[str], place: ast.stmt) -> ast.stmt:
     """return {name: its value}"""
-    value = ast.Dict(
-        [ast.Constant(n) for n in names], [ast.Name(n, ast.Load()) for n in names]
-    )
+    value = ast.Dict([ast.Constant(n) for n in names], [ast.Name(n, ast.Load()) for n in names])
     return ast.copy_location(ast.Return(value), place)
 
 
@@ -82,10 +77,14 @@ def _made(
 ) -> types.FunctionType:
     """A function with this body that sees what the original sees: its globals, defaults, closure."""
     free = function.__code__.co_freevars
-    inner = ast.copy_location(ast.FunctionDef(definition.name, arguments, body, [], None), definition)
+    inner = ast.copy_location(
+        ast.FunctionDef(definition.name, arguments, body, [], None), definition
+    )
     # defaults are those of the original: here they only have to be as many
     arguments.defaults = [ast.Constant(None) for _ in arguments.defaults]
-    arguments.kw_defaults = [None if d is None else ast.Constant(None) for d in arguments.kw_defaults]
+    arguments.kw_defaults = [
+        None if d is None else ast.Constant(None) for d in arguments.kw_defaults
+    ]
     outer = ast.FunctionDef(
         "outer",
         ast.arguments([], [ast.arg(n) for n in free], None, [], [], None, []),

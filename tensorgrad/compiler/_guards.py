@@ -56,7 +56,9 @@ class Place:
 
     def __repr__(self) -> str:
         now = self.now()
-        return f"{self.name} was {self.expected!r} and is {'gone' if now is _MISSING else repr(now)}"
+        return (
+            f"{self.name} was {self.expected!r} and is {'gone' if now is _MISSING else repr(now)}"
+        )
 
 
 class Keys:
@@ -106,7 +108,9 @@ class Guards:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.places: list[Place] = []  # looked at before each run
-        self.module_places: list[Place | Keys] = []  # looked at when an attribute of a module was set
+        self.module_places: list[
+            Place | Keys
+        ] = []  # looked at when an attribute of a module was set
         self.tensors: list[Held] = []
         self.lengths: list[tuple[Any, int, str]] = []
         self.generators: list[Generator] = []
@@ -120,7 +124,9 @@ class Guards:
 
     # ---- walking
 
-    def _note(self, container: Any, key: Any, value: Any, name: str, of_module: bool = False) -> None:
+    def _note(
+        self, container: Any, key: Any, value: Any, name: str, of_module: bool = False
+    ) -> None:
         if len(self.places) + len(self.module_places) < _MOST:
             places = self.module_places if of_module else self.places
             places.append(Place(container, key, value, name))
@@ -213,9 +219,9 @@ class Guards:
             if not place.holds():
                 return repr(place)
         if self.changes != module_state.changes:
-            for place in self.module_places:
-                if not place.holds():
-                    return repr(place)
+            for part in self.module_places:
+                if not part.holds():
+                    return repr(part)
             self.changes = module_state.changes
         for held in self.tensors:
             if not held.holds():
@@ -230,7 +236,12 @@ class Guards:
 
         gradients: (leaf, whether it had a gradient) pairs. before_run: functions that say whether they
         are ready."""
-        scope: dict[str, Any] = {"mode": mode, "state": module_state, "self": self, "missing": _MISSING}
+        scope: dict[str, Any] = {
+            "mode": mode,
+            "state": module_state,
+            "self": self,
+            "missing": _MISSING,
+        }
         scope["handle"] = RemovableHandle
         lines = [f"if mode.enabled is not {self.mode}: return False"]
 
@@ -279,7 +290,9 @@ class Guards:
 
     def trim(self, used: set[int]) -> None:
         """Forgets tensors that the program does not use. used: ids of their storages."""
-        self.tensors = [h for h in self.tensors if id(h.tensor._storage) in used or h.node is not None]
+        self.tensors = [
+            h for h in self.tensors if id(h.tensor._storage) in used or h.node is not None
+        ]
         self.places = [p for p in self.places if not _immutable(p)]
 
 

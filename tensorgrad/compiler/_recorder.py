@@ -31,7 +31,15 @@ from tensorgrad._native import (
 )
 from tensorgrad._tensor import Tensor, _extent
 from tensorgrad.compiler._arrays import WatchedArray, bounds
-from tensorgrad.compiler._effects import BY_NAME, FUNCTIONS, MAX_DIMS, Access, Data, Function, Pointer
+from tensorgrad.compiler._effects import (
+    BY_NAME,
+    FUNCTIONS,
+    MAX_DIMS,
+    Access,
+    Data,
+    Function,
+    Pointer,
+)
 from tensorgrad.errors import CaptureError
 
 _PACKAGE = str(Path(__file__).parent.parent) + os.sep
@@ -144,7 +152,9 @@ def _inside_op() -> bool:
 
 
 _FUNCTION = _PACKAGE + os.path.join("autograd", "_function.py")
-_TABLES = frozenset(("arrays", "done", "gradients", "grads", "inputs", "means", "momenta", "squares"))
+_TABLES = frozenset(
+    ("arrays", "done", "gradients", "grads", "inputs", "means", "momenta", "squares")
+)
 
 
 class Recorder:
@@ -167,7 +177,9 @@ class Recorder:
         self.arrays: dict[int, Buffer] = {}
         self.kept: list[Any] = []  # what must live as long as the program
         self.before_run: list[Callable[[], bool]] = []  # to be called before each run
-        self.dropped: set[int] = set()  # ids of leaves whose gradient was dropped before it was used
+        self.dropped: set[int] = (
+            set()
+        )  # ids of leaves whose gradient was dropped before it was used
         self.constants: list[Any] = []  # storages of arrays that became tensors on the way
         self._storages: list[ref[Any]] | None = None
         self._paused = 0
@@ -392,7 +404,9 @@ class Recorder:
             if p.base in ("float", "double") and not p.pointer:
                 double = float(argument)
                 reals.append(
-                    double if p.base == "double" else struct.unpack("I", struct.pack("f", double))[0]
+                    double
+                    if p.base == "double"
+                    else struct.unpack("I", struct.pack("f", double))[0]
                 )
             elif not p.pointer:
                 integers.append(_signed(int(argument)))
@@ -404,7 +418,9 @@ class Recorder:
                 integers.append(place)
                 if place is not None and t.nbytes:
                     mode = "r" if p.const else "rw"  # it may write a part
-                    accesses.append(Access(place.buffer, place.offset, place.offset + t.nbytes, mode))
+                    accesses.append(
+                        Access(place.buffer, place.offset, place.offset + t.nbytes, mode)
+                    )
         self.keep(kernel)
         if not _FOREIGN or not kernel.address or len(integers) > 16 or len(reals) > 8:
             self.refuse(
@@ -413,7 +429,12 @@ class Recorder:
             )
         integers += [0] * (16 - len(integers))
         reals += [0.0] * (8 - len(reals))
-        arguments = (kernel.address, kernel.returns == "int", Data(tuple(integers)), Data(tuple(reals)))
+        arguments = (
+            kernel.address,
+            kernel.returns == "int",
+            Data(tuple(integers)),
+            Data(tuple(reals)),
+        )
         self.records.append(Record(_CALL_FOREIGN, arguments, user_line(), accesses))
 
     def python_step(self, name: str, run: Callable[[], Any]) -> None:
@@ -436,7 +457,9 @@ def _memory_of(storage: Any) -> tuple[int, int]:
         except AttributeError:  # it is just being made
             return 0, 0
         return (address_of(ptr), lib.tg_block_bytes(ptr)) if ptr else (0, 0)
-    low, high = bounds(storage.owner if not isinstance(storage.owner, WatchedArray) else storage.owner.value)
+    low, high = bounds(
+        storage.owner if not isinstance(storage.owner, WatchedArray) else storage.owner.value
+    )
     return low, high - low
 
 
