@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import update_wrapper
 from threading import RLock
 from time import perf_counter
+from types import CellType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -786,7 +787,9 @@ def _saved_by(node: Any) -> set[int]:
         seen.add(id(thing))
         if isinstance(thing, Storage):
             found.add(address_of(thing.ptr))
-        elif isinstance(thing, (Node, Tensor, tuple, list, dict)):
+        elif isinstance(thing, FunctionType):  # a rule: not its globals
+            waiting += thing.__closure__ or ()
+        elif isinstance(thing, (Node, Tensor, tuple, list, dict, CellType)):
             waiting += gc.get_referents(thing)
     return found
 

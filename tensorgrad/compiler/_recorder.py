@@ -30,7 +30,7 @@ from tensorgrad._native import (
     lib,
 )
 from tensorgrad._tensor import Tensor, _extent
-from tensorgrad.compiler._arrays import WatchedArray, bounds
+from tensorgrad.compiler._arrays import WatchedArray, bounds, one_step
 from tensorgrad.compiler._effects import BY_NAME, FUNCTIONS, MAX_DIMS, Access, Data, Function, Pointer
 from tensorgrad.errors import CaptureError
 
@@ -215,6 +215,11 @@ class Recorder:
             for buffer in group:
                 if buffer.address <= address < buffer.address + max(buffer.nbytes, 1):
                     return Pointer(buffer, address - buffer.address)
+        for buffer in self.inputs:  # a view of an empty one may begin anywhere in its memory
+            if not buffer.nbytes:
+                start, nbytes = _memory_of(buffer.owner)
+                if start <= address < start + max(nbytes, 1):
+                    return Pointer(buffer, address - buffer.address)
         return self._outside(address)
 
     def _outside(self, address: int) -> Pointer:
@@ -303,6 +308,10 @@ class Recorder:
         """A tensor's memory as NumPy gets it while recording: what is done with it becomes steps."""
         return array if self._paused else WatchedArray(array)
 
+    def one_step(self, function: Any, args: Any, kwargs: Any) -> Any:
+        """Calls a function of arrays that is recorded as a whole."""
+        return one_step(function, args, kwargs)
+
     def handed_out(self, array: Any) -> Any:
         """What numpy() gives: the array that is watched, to an op written in Python. Raises CaptureError
         for the function itself, which could do anything with the values."""
@@ -328,7 +337,7 @@ class Recorder:
     def access_of(self, array: np.ndarray[Any, Any], mode: str) -> Access:
         """The access to an array's memory."""
         if not array.size:
-            return self.own_array(array)._replace(mode=mode)
+            return Access(Buffer("array", *bounds(_EMPTY), _EMPTY), 0, 0, mode)
         low, high = bounds(array)
         place = self.resolve(low)
         assert place is not None
@@ -435,6 +444,7 @@ def _layout(address: int) -> Data:
     return Data(tuple(words))
 
 
+_EMPTY = np.empty(0)  # its memory stands for that of all arrays without elements
 _ALLOCATED, _FREED = lib.TG_ALLOCATED, lib.TG_FREED
 _CALL_BACK, _CALL_FOREIGN = BY_NAME["tg_call_back"], BY_NAME["tg_call_foreign"]
 # where integers and floats are passed independently of each other, and in words of 8 bytes
