@@ -215,11 +215,6 @@ class Recorder:
             for buffer in group:
                 if buffer.address <= address < buffer.address + max(buffer.nbytes, 1):
                     return Pointer(buffer, address - buffer.address)
-        for buffer in self.inputs:  # a view of an empty one may begin anywhere in its memory
-            if not buffer.nbytes:
-                start, nbytes = _memory_of(buffer.owner)
-                if start <= address < start + max(nbytes, 1):
-                    return Pointer(buffer, address - buffer.address)
         return self._outside(address)
 
     def _outside(self, address: int) -> Pointer:
