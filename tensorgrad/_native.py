@@ -4,6 +4,8 @@ an exception."""
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import wraps
 from itertools import count
 from threading import get_ident
 from typing import Any, Final, NoReturn
@@ -60,6 +62,20 @@ class unrecorded:  # noqa: N801
             self._capture.pause(False)
 
 
+def one_step(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of NumPy arrays that a program has as one step, whatever it does inside. It writes to
+    no argument; what it raises, a replay raises too."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        capture = current_capture()
+        if capture is None:
+            return function(*args, **kwargs)
+        return capture.one_step(function, args, kwargs)
+
+    return call
+
+
 # ---- memory --------------------------------------------------------------------------------------
 
 
@@ -89,7 +105,10 @@ class BorrowedStorage:
 
     def __init__(self, owner: np.ndarray[Any, Any]) -> None:
         self.owner = owner
-        self.ptr = ffi.cast("void *", owner.__array_interface__["data"][0])
+        array = getattr(
+            owner, "value", owner
+        )  # it stands for an array while a function is recorded
+        self.ptr = ffi.cast("void *", array.__array_interface__["data"][0])
         self.written = 0
         if captures and (capture := current_capture()) is not None:
             capture.borrowed(self)
@@ -150,6 +169,18 @@ def as_ndarray(
     array = np.asarray(_Exposed(storage, interface))
     capture = current_capture()
     return array if capture is None else capture.watched(array)
+
+
+def is_array(value: Any) -> bool:
+    """Whether it is a NumPy array, or stands for one while a function is recorded."""
+    return isinstance(value, np.ndarray) or getattr(value, "watched", False)
+
+
+def in_c_order(array: Any) -> Any:
+    """What NumPy computed, an array or a scalar, as an array in C order: itself if it is so already."""
+    if isinstance(array, np.generic):
+        return np.asarray(array)
+    return array if array.flags.c_contiguous else array.copy()
 
 
 def exposing_array(keeper: Any, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -386,11 +417,14 @@ __all__ = [
     "fail",
     "ffi",
     "get_num_threads",
+    "in_c_order",
+    "is_array",
     "kernel_ids",
     "lib",
     "make_layout",
     "memory_stats",
     "offset_pointer",
+    "one_step",
     "release_memory",
     "scalar_layout",
     "set_memory_limit",

@@ -387,13 +387,14 @@ def view(t: Tensor, shape: Shape, strides: Shape | None, offset: int) -> Tensor:
     t."""
     v = _new(Tensor)
     v._storage = t._storage
-    v._ptr = offset_pointer(t._ptr, offset * ITEMSIZES[t._code]) if offset else t._ptr
     v._shape = shape
     v._strides = None if strides is None or is_contiguous(shape, strides) else strides
     size = 1
     for n in shape:
         size *= n
     v._size = size
+    # one without elements could begin anywhere, also outside of the memory
+    v._ptr = offset_pointer(t._ptr, offset * ITEMSIZES[t._code]) if offset and size else t._ptr
     v._code = t._code
     v._node = v._base = None
     return v

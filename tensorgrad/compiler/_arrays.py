@@ -20,18 +20,8 @@ from tensorgrad.errors import CaptureError
 Array = np.ndarray[Any, Any]
 
 _DATA_DEPENDENT = frozenset(
-    (
-        "argwhere",
-        "bincount",
-        "compress",
-        "extract",
-        "flatnonzero",
-        "nonzero",
-        "repeat",
-        "trim_zeros",
-    )
-    + ("unique", "unique_all", "unique_counts", "unique_inverse", "unique_values")
-    + ("intersect1d", "setdiff1d", "setxor1d", "union1d", "histogram")
+    "argwhere bincount compress extract flatnonzero histogram intersect1d nonzero repeat setdiff1d "
+    "setxor1d trim_zeros union1d unique unique_all unique_counts unique_inverse unique_values".split()
 )
 _WRITERS = frozenset(("copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask"))
 _SHAPE_HINT = (
@@ -84,17 +74,7 @@ class WatchedArray(NDArrayOperatorsMixin):
         return len(self.value)
 
 
-for _name in (
-    "__array_interface__",
-    "dtype",
-    "flags",
-    "itemsize",
-    "nbytes",
-    "ndim",
-    "shape",
-    "size",
-    "strides",
-):
+for _name in ("dtype", "flags", "itemsize", "nbytes", "ndim", "shape", "size", "strides"):
     setattr(WatchedArray, _name, property(operator.attrgetter(f"value.{_name}")))
 for _name in ("T", "mT", "real", "imag"):
     _get = operator.attrgetter(_name)
@@ -107,7 +87,7 @@ for _name in ("T", "mT", "real", "imag"):
 
 def _selects_by_value(key: Any) -> bool:
     parts = key if isinstance(key, tuple) else (key,)
-    return any(isinstance(p, (np.ndarray, WatchedArray)) and p.dtype == bool for p in parts)
+    return any(isinstance(p, WatchedArray) and p.dtype == bool for p in parts)
 
 
 def _method(name: str) -> Callable[..., Any]:
@@ -201,9 +181,11 @@ def _apply(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     written: tuple[Any, ...] = (),
+    checks: bool = False,
 ) -> Any:
     """Calls a NumPy function, and records the call unless its result only shows memory that its
-    arguments have. written: those of the arguments that the function writes to."""
+    arguments have. written: those of the arguments that the function writes to. checks: it may raise,
+    and must be called again even if it has no result."""
     capture = current_capture()
     result = function(*_plain(args), **_plain(kwargs))
     if capture is None or capture._paused:
@@ -228,7 +210,7 @@ def _apply(
             return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
         if isinstance(value, list):
             return [wrapped(part) for part in value]
-        if value is not None or not targets:
+        if value is not None or not (targets or checks):
             capture.refuse_reading(name)
         return value
 
@@ -236,9 +218,14 @@ def _apply(
     if any(r.dtype == object for r in results):
         capture.refuse_reading(name)
     is_own = [not any(np.may_share_memory(r, a) for a in given) for r in results]
-    if any(is_own) or targets:
+    if any(is_own) or targets or (checks and given):
         _record(capture, function, name, args, kwargs, given, results, is_own, targets)
     return answer
+
+
+def one_step(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Calls a function of arrays that is recorded as a whole."""
+    return _apply(function, function.__name__.lstrip("_"), args, kwargs, checks=True)
 
 
 def bounds(array: Array) -> tuple[int, int]:
@@ -366,4 +353,4 @@ def _plain_key(value: Any) -> Any:
     )
 
 
-__all__ = ["WatchedArray", "bounds"]
+__all__ = ["WatchedArray", "bounds", "one_step"]

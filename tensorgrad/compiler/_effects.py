@@ -321,7 +321,17 @@ def _matrix(pointer: Pointer | None, rows: int, cols: int, step: int, item: int)
 
 
 def _product(
-    dtype: int, flags: int, m: int, n: int, k: int, a: Any, lda: int, b: Any, ldb: int, c: Any, ldc: int
+    dtype: int,
+    flags: int,
+    m: int,
+    n: int,
+    k: int,
+    a: Any,
+    lda: int,
+    b: Any,
+    ldb: int,
+    c: Any,
+    ldc: int,
 ) -> tuple[tuple[Any, int, str], ...]:
     item = ITEM[dtype]
     a_shape = (k, m) if flags & lib.TG_TRANS_A else (m, k)

@@ -30,7 +30,7 @@ from tensorgrad._native import (
     lib,
 )
 from tensorgrad._tensor import Tensor, _extent
-from tensorgrad.compiler._arrays import WatchedArray, bounds
+from tensorgrad.compiler._arrays import WatchedArray, bounds, one_step
 from tensorgrad.compiler._effects import (
     BY_NAME,
     FUNCTIONS,
@@ -261,6 +261,11 @@ class Recorder:
             self._storages = [ref(o) for o in gc.get_objects() if isinstance(o, kinds)]
         return self._storages
 
+    def addresses_alive(self) -> set[int]:
+        """Where the memory of all storages that exist begins."""
+        storages = [reference() for reference in self._all_storages(again=True)]
+        return {_memory_of(storage)[0] for storage in storages if storage is not None}
+
     def _state(self, address: int, nbytes: int) -> Pointer | None:
         """Memory of the library's own, which is kept by what is in `kept`."""
         if not address:
@@ -324,6 +329,10 @@ class Recorder:
         """A tensor's memory as NumPy gets it while recording: what is done with it becomes steps."""
         return array if self._paused else WatchedArray(array)
 
+    def one_step(self, function: Any, args: Any, kwargs: Any) -> Any:
+        """Calls a function of arrays that is recorded as a whole."""
+        return one_step(function, args, kwargs)
+
     def handed_out(self, array: Any) -> Any:
         """What numpy() gives: the array that is watched, to an op written in Python. Raises CaptureError
         for the function itself, which could do anything with the values."""
@@ -359,7 +368,7 @@ class Recorder:
     def access_of(self, array: np.ndarray[Any, Any], mode: str) -> Access:
         """The access to an array's memory."""
         if not array.size:
-            return self.own_array(array)._replace(mode=mode)
+            return Access(Buffer("array", *bounds(_EMPTY), _EMPTY), 0, 0, mode)
         low, high = bounds(array)
         place = self.resolve(low)
         assert place is not None
@@ -477,6 +486,7 @@ def _layout(address: int) -> Data:
     return Data(tuple(words))
 
 
+_EMPTY = np.empty(0)  # its memory stands for that of all arrays without elements
 _ALLOCATED, _FREED = lib.TG_ALLOCATED, lib.TG_FREED
 _CALL_BACK, _CALL_FOREIGN = BY_NAME["tg_call_back"], BY_NAME["tg_call_foreign"]
 # where integers and floats are passed independently of each other, and in words of 8 bytes

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorgrad._native import one_step
 from tensorgrad._tensor import Tensor, wrap_array
 from tensorgrad.autograd import Case, composite, op
 from tensorgrad.dtypes import (
@@ -46,9 +47,10 @@ def irfftn_sized(x: Tensor, /, s: Any, axes: Any, norm: Any) -> Tensor:
     """
     result = np.fft.irfftn(x._array(), s, axes, norm=norm)
     dtype = float32 if x.dtype in (float32, complex64) else float64
-    return wrap_array(np.asarray(result, dtype, order="C"))
+    return wrap_array(result.astype(dtype, order="C", copy=False))
 
 
+@one_step
 def _half_spectrum(gy: Any, shape: Shape, axes: Any, norm: str) -> Any:
     last = axes[-1]
     n = gy.shape[last]

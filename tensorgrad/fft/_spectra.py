@@ -41,7 +41,7 @@ def _transformed(
         raise ShapeError(f"{where}: expected at least one element along axes {chosen} of {x.shape}")
     result = function(x._array(), lengths, chosen, norm=checked_norm(norm, where))
     dtype = complex64 if x.dtype in (float32, complex64) else complex128
-    return wrap_array(np.asarray(result, dtype, order="C"))
+    return wrap_array(result.astype(dtype, order="C", copy=False))
 
 
 @op(

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tensorgrad._native import is_array
 from tensorgrad._tensor import Tensor, as_tensor
 from tensorgrad.autograd import Case, composite, op
 from tensorgrad.errors import ShapeError
@@ -119,8 +120,9 @@ def matrix_rank(x: Tensor, /, *, rtol: Any = None) -> Tensor:
     """
     x = matrices(x, "matrix_rank")
     s = lapack(np.linalg.svd, "matrix_rank", x._array(), compute_uv=False)
-    cut = np.asarray(_cut(x, rtol))[..., None] * s.max(-1, keepdims=True, initial=0)
-    return tensor_of(np.asarray(np.count_nonzero(s > cut, axis=-1), np.int64))
+    cut = _cut(x, rtol)
+    cut = (cut[..., None] if is_array(cut) else cut) * s.max(-1, keepdims=True, initial=0)
+    return tensor_of(np.count_nonzero(s > cut, axis=-1))
 
 
 def _squares(x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorgrad._native import in_c_order, one_step
 from tensorgrad._tensor import Tensor, as_tensor, wrap_array
 from tensorgrad.dtypes import float32
 from tensorgrad.errors import LinearAlgebraError, ShapeError, SingularMatrixError
@@ -38,9 +39,10 @@ def is_complex(x: Tensor) -> bool:
 
 def tensor_of(array: Any) -> Tensor:
     """A Tensor of what NumPy computed, contiguous."""
-    return wrap_array(np.asarray(array, order="C"))
+    return wrap_array(in_c_order(array))
 
 
+@one_step
 def lapack(function: Callable[..., Any], where: str, *arrays: Any, **params: Any) -> Any:
     """function(*arrays, **params) of np.linalg, with errors that name the op."""
     try:

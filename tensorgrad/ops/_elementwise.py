@@ -22,6 +22,7 @@ from tensorgrad._native import (
     clock,
     fail,
     lib,
+    one_step,
     scalar_layout,
     unrecorded,
 )
@@ -44,6 +45,11 @@ _alloc = lib.tg_alloc
 def by_numpy(name: str, reference: Callable[..., Any], *operands: Any) -> Tensor:
     """What the reference makes of arrays whose dtype has no kernel: integers, booleans, complex
     numbers. Raises DTypeError where NumPy has no such function, ShapeError, ArgumentError."""
+    return wrap_array(_by_numpy(name, reference, *operands))
+
+
+@one_step
+def _by_numpy(name: str, reference: Callable[..., Any], *operands: Any) -> np.ndarray:
     try:
         with np.errstate(all="ignore"):
             y = np.asarray(reference(*operands), order="C")
@@ -53,7 +59,7 @@ def by_numpy(name: str, reference: Callable[..., Any], *operands: Any) -> Tensor
     except ValueError as error:
         kind = ShapeError if "broadcast" in str(error) else ArgumentError
         raise kind(f"{name}: {error}") from None
-    return wrap_array(y.astype(np.float32) if y.dtype == np.float16 else y)
+    return y.astype(np.float32) if y.dtype == np.float16 else y
 
 
 # ---- unary ---------------------------------------------------------------------------------------

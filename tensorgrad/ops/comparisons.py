@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorgrad._native import NULL, broadcast_layout, fail, lib
+from tensorgrad._native import NULL, broadcast_layout, fail, in_c_order, lib
 from tensorgrad._tensor import Tensor, as_tensor, empty_raw, wrap_array
 from tensorgrad.autograd import Case, composite, op
 from tensorgrad.autograd._traced import Traced, traced
@@ -41,7 +41,7 @@ def _comparison(name: str, ufunc: np.ufunc, symbol: str, method: tuple[str, ...]
                 return NotImplemented
             raise
         try:
-            return wrap_array(np.asarray(ufunc(a._array(), b._array())))
+            return wrap_array(in_c_order(ufunc(a._array(), b._array())))
         except ValueError:
             raise ShapeError(
                 f"{name}: expected shapes that broadcast, got {a._shape} and {b._shape}"
@@ -167,7 +167,7 @@ def _logical(name: str, ufunc: np.ufunc, symbol: str, methods: tuple[str, ...]) 
         if not F64 < x._code < COMPLEX64:
             raise DTypeError(f"{name}: expected booleans or integers, got {x.dtype}")
         try:
-            return wrap_array(np.asarray(ufunc(x._array(), y._array()), order="C"))
+            return wrap_array(in_c_order(ufunc(x._array(), y._array())))
         except ValueError:
             raise ShapeError(
                 f"{name}: expected shapes that broadcast, got {x._shape} and {y._shape}"
@@ -215,7 +215,7 @@ def bitwise_invert(x: Tensor, /) -> Tensor:
     x = as_tensor(x, "bitwise_invert")
     if not F64 < x._code < COMPLEX64:
         raise DTypeError(f"bitwise_invert: expected booleans or integers, got {x.dtype}")
-    return wrap_array(np.asarray(np.invert(x._array()), order="C"))
+    return wrap_array(in_c_order(np.invert(x._array())))
 
 
 __all__ = [

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tensorgrad._native import SCAN, fail, lib
+from tensorgrad._native import SCAN, fail, in_c_order, lib
 from tensorgrad._tensor import Tensor, as_tensor, copy_raw, empty_raw, full_raw, wrap_array
 from tensorgrad.autograd import Case, composite, op
 from tensorgrad.dtypes import F64, INT64, code_of, float32
@@ -47,7 +47,7 @@ def _by_numpy(function: Any, x: Tensor, axis: int, reverse: bool) -> Tensor:
     array = x._array()
     if reverse:
         return wrap_array(np.flip(function(np.flip(array, axis), axis=axis), axis).copy())
-    return wrap_array(np.asarray(function(array, axis=axis)))
+    return wrap_array(in_c_order(function(array, axis=axis)))
 
 
 def _axis_of(x: Tensor, axis: int | None, name: str) -> tuple[Tensor, int]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorgrad._native import fail, lib
+from tensorgrad._native import fail, lib, one_step
 from tensorgrad._tensor import Tensor, as_tensor, copy_raw, empty_raw, full_raw, view, wrap_array
 from tensorgrad.autograd import Case, composite, op
 from tensorgrad.autograd._traced import Traced
@@ -36,7 +36,12 @@ def axis_counts(shape: Shape, axis: int) -> tuple[int, int]:
 def check_positions(index: Tensor, length: int, where: str) -> None:
     """Raises IndexOutOfRangeError, with the first of the positions that is not in [-length,
     length)."""
-    array = index._array().reshape(-1)
+    _check_positions(index._array(), length, where)
+
+
+@one_step
+def _check_positions(array: np.ndarray, length: int, where: str) -> None:
+    array = array.reshape(-1)
     wrong = np.flatnonzero((array < -length) | (array >= length))
     if wrong.size:
         raise IndexOutOfRangeError(
@@ -97,6 +102,7 @@ def take(x: Tensor, /, indices: Tensor, axis: int | None = None) -> Tensor:
     return y
 
 
+@one_step
 def _take_gradient_reference(
     gy: np.ndarray, indices: np.ndarray, shape: Shape, axis: int | None = None
 ) -> Any:
@@ -132,14 +138,8 @@ def take_gradient(gy: Tensor, indices: Tensor, shape: Shape, axis: int | None = 
         ((size,), 0) if axis is None else (shape, normalize_axis(axis, len(shape), "take"))
     )
     if gy._code > F64:
-        gx_array = np.zeros(whole, gy.dtype)
-        where: Any = (slice(None),) * place + (index._array(),)
-        try:
-            np.add.at(gx_array, where, gy._array())
-        except IndexError:
-            check_positions(index, whole[place], "take")
-            raise
-        return wrap_array(gx_array.reshape(shape))
+        check_positions(index, whole[place], "take")
+        return wrap_array(_take_gradient_reference(gy._array(), index._array(), shape, axis))
     gx = full_raw(shape, size, gy._code, 0.0)
     outer, inner = axis_counts(whole, place)
     status = lib.tg_take_grad(
@@ -225,6 +225,7 @@ def add_along_axis(gx: np.ndarray, index: np.ndarray, gy: np.ndarray, axis: int)
     np.add.at(gx, tuple(key), gy)
 
 
+@one_step
 def _along_axis_gradient_reference(
     gy: np.ndarray, indices: np.ndarray, shape: Shape, axis: int = -1
 ) -> Any:
@@ -256,10 +257,8 @@ def take_along_axis_gradient(gy: Tensor, indices: Tensor, shape: Shape, axis: in
     axis = normalize_axis(axis, len(shape), where)
     index = _spread(int64_index(indices, where), gy._shape)
     if gy._code > F64:
-        gx_array = np.zeros(shape, gy.dtype)
         check_positions(index, shape[axis], where)
-        add_along_axis(gx_array, index._array(), gy._array(), axis)
-        return wrap_array(gx_array)
+        return wrap_array(_along_axis_gradient_reference(gy._array(), index._array(), shape, axis))
     gy = gy if gy._strides is None else copy_raw(gy)
     gx = full_raw(shape, checked_size(shape, ITEMSIZES[gy._code], where), gy._code, 0.0)
     outer, inner = axis_counts(shape, axis)
@@ -301,13 +300,18 @@ def one_hot(index: Tensor, classes: int | None = None) -> Tensor:
         if not array.size:
             raise ShapeError("one_hot: expected the number of classes for an index of no elements")
         classes = int(array.max()) + 1
+    return reshape(wrap_array(_one_hot(array, classes)), (*array.shape, classes))
+
+
+@one_step
+def _one_hot(array: np.ndarray, classes: int) -> np.ndarray:
     if array.size and (array.min() < 0 or array.max() >= classes):
         raise IndexOutOfRangeError(
             f"one_hot: expected indices in [0, {classes}), got {array.min()} to {array.max()}"
         )
     result = np.zeros((array.size, classes), float32)
     result[np.arange(array.size), array.reshape(-1)] = 1
-    return reshape(wrap_array(result), (*array.shape, classes))
+    return result
 
 
 __all__ = [

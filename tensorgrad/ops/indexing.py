@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorgrad._native import fail, lib
+from tensorgrad._native import fail, in_c_order, is_array, lib, one_step
 from tensorgrad._tensor import (
     Tensor,
     copy_into,
@@ -173,15 +173,15 @@ def _numpy_part(key: Any, copied: bool) -> Any:
             raise ShapeError(f"index: {error}") from None
         if key.size == 0:
             key = key.astype(np.int64)
-    elif isinstance(key, np.ndarray) and copied:
+    elif is_array(key) and copied:
         key = key.copy()
-    if isinstance(key, np.ndarray) and key.dtype.kind not in "iub":
+    if is_array(key) and key.dtype.kind not in "iub":
         raise DTypeError(f"index: expected integers or booleans, got an array of {key.dtype}")
-    if not isinstance(key, (*_BASIC, np.ndarray, np.bool_)):
+    if not isinstance(key, (*_BASIC, np.bool_)) and not is_array(key):
         raise DTypeError(
             f"index: expected integers, slices, None, ..., or arrays, got {type(key).__name__}"
         )
-    return key.copy() if copied and isinstance(key, np.ndarray) and not key.flags.owndata else key
+    return key.copy() if copied and is_array(key) and not key.flags.owndata else key
 
 
 @op(
@@ -203,11 +203,12 @@ def array_index(x: Tensor, key: Any) -> Tensor:
     tensor([0, 2])
     """
     try:
-        return wrap_array(np.asarray(np.ascontiguousarray(x._array()[key])))
+        return wrap_array(in_c_order(x._array()[key]))
     except IndexError as error:
         raise IndexOutOfRangeError(f"index: {error}") from None
 
 
+@one_step
 def _array_index_gradient_reference(gy: np.ndarray, shape: Shape, key: Any) -> Any:
     gx = np.zeros(shape, gy.dtype)
     np.add.at(gx, key, gy)
@@ -262,14 +263,16 @@ def positions_of(shape: Shape, key: Any) -> tuple[Tensor, int]:
         count *= n
     for n in shape[named:]:
         inner *= n
-    places = np.arange(count).reshape(shape[:named])[key]
-    return wrap_array(np.ascontiguousarray(places)), inner
+    return wrap_array(_places(count, shape[:named], key)), inner
+
+
+@one_step
+def _places(count: int, shape: Shape, key: Any) -> np.ndarray:
+    return np.ascontiguousarray(np.arange(count).reshape(shape)[key])
 
 
 def _is_mask(key: Any) -> bool:
-    return isinstance(key, (bool, np.bool_)) or (
-        isinstance(key, np.ndarray) and key.dtype.kind == "b"
-    )
+    return isinstance(key, (bool, np.bool_)) or (is_array(key) and key.dtype.kind == "b")
 
 
 def getitem(x: Tensor, key: Any) -> Tensor:
@@ -283,7 +286,7 @@ def getitem(x: Tensor, key: Any) -> Tensor:
         found: Any = traced((x, *tensors))
         return found.apply(_index, (x, *tensors), {"key": basic, "places": places})
     key = numpy_key(key, mode.enabled and x.requires_grad)
-    if isinstance(key, np.ndarray) and key.dtype.kind in "iu" and x._shape:
+    if is_array(key) and key.dtype.kind in "iu" and x._shape:
         return take(x, wrap_array(key.astype(np.int64, order="C", copy=False)), 0)
     if isinstance(key, tuple) and (alone := _lone_array(x.shape, key)) is not None:
         parts, axis, array = alone
@@ -307,13 +310,9 @@ def _lone_array(shape: Shape, key: tuple[Any, ...]) -> tuple[tuple[Any, ...], in
     taken = sum(k is not None and k is not Ellipsis for k in before)
     axis = taken + (rest if Ellipsis in before else 0)
     whole = all(not isinstance(k, slice) or k == slice(None) for k in key)
-    if (
-        rest < 0
-        or not isinstance(array, np.ndarray)
-        or not (whole or 2 * array.size >= shape[axis])
-    ):
+    if rest < 0 or not is_array(array) or not (whole or 2 * array.size >= shape[axis]):
         return None
-    index = wrap_array(np.ascontiguousarray(array, np.int64).reshape(array.shape))
+    index = wrap_array(array.astype(np.int64, order="C", copy=False))
     parts = (*before, slice(None), *key[place + 1 :])
     return parts, axis + sum(k is None for k in before), index
 

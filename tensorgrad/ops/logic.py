@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorgrad._native import in_c_order
 from tensorgrad._tensor import Tensor, as_tensor, wrap_array
 from tensorgrad.autograd import Case, composite, op
 from tensorgrad.dtypes import BOOL, COMPLEX64, F64
@@ -176,7 +177,7 @@ def real(x: Tensor, /) -> Tensor:
     >>> tensorgrad.real(tensorgrad.tensor([1.0]))
     tensor([1.])
     """
-    return wrap_array(np.array(np.real(x._array()), order="C"))
+    return wrap_array(np.real(x._array()).copy())
 
 
 @op(
@@ -193,7 +194,7 @@ def imag(x: Tensor, /) -> Tensor:
     >>> tensorgrad.imag(tensorgrad.tensor([1.0]))
     tensor([0.])
     """
-    return wrap_array(np.array(np.imag(x._array()), order="C"))
+    return wrap_array(np.imag(x._array()).copy())
 
 
 @op(gradient=lambda gy, y, x: gy, reference=np.conj, cases=cases(), method=True, kernel="NumPy")
@@ -205,7 +206,7 @@ def conj(x: Tensor, /) -> Tensor:
     >>> tensorgrad.conj(tensorgrad.tensor([1.0]))
     tensor([1.])
     """
-    return wrap_array(np.array(np.conj(x._array()), order="C"))
+    return wrap_array(in_c_order(np.conj(x._array())))
 
 
 __all__ = [

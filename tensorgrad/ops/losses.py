@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from tensorgrad._native import NULL, allocate, fail, lib, offset_pointer
+from tensorgrad._native import NULL, allocate, fail, lib, offset_pointer, one_step
 from tensorgrad._tensor import Tensor, copy_raw, empty_raw, over, wrap_array
 from tensorgrad.autograd import Case, is_grad_enabled, op
 from tensorgrad.autograd._modes import mode
@@ -49,7 +49,12 @@ def check_classes(labels: Tensor, classes: int, ignore_index: int, where: str) -
     """Raises IndexOutOfRangeError, naming the first label that is no class."""
     while isinstance(labels, Traced):
         labels = labels.value  # type: ignore[attr-defined]
-    array = labels._array().reshape(-1)
+    _check_classes(labels._array(), classes, ignore_index, where)
+
+
+@one_step
+def _check_classes(array: np.ndarray, classes: int, ignore_index: int, where: str) -> None:
+    array = array.reshape(-1)
     wrong = np.flatnonzero(((array < 0) | (array >= classes)) & (array != ignore_index))
     if wrong.size:
         raise IndexOutOfRangeError(
@@ -64,16 +69,27 @@ def _targets(
 ) -> tuple[Tensor, Tensor]:
     """What cross-entropy subtracts: t of (rows, classes) such that loss = sum(t) * logsumexp(x) -
     sum(t * x), and the sum of the weights of the labels that count."""
-    rows, classes = x.shape
-    w = np.ones(classes) if weight is None else weight._array().astype(np.float64)
-    array = labels._array()
+    w = None if weight is None else weight._array()
+    found = _target_arrays(labels._array(), w, x.shape, ignore_index, smoothing, x.dtype)
+    return wrap_array(found[0]), wrap_array(found[1])
+
+
+@one_step
+def _target_arrays(
+    array: np.ndarray,
+    weight: np.ndarray | None,
+    shape: Any,
+    ignore_index: int,
+    smoothing: float,
+    dtype: Any,
+) -> tuple[np.ndarray, np.ndarray]:
+    classes = shape[1]
+    w = np.ones(classes) if weight is None else weight.astype(np.float64)
     counts = array != ignore_index
-    t = np.zeros((rows, classes))
+    t = np.zeros(shape)
     t[counts] = smoothing / classes * w
     t[counts, array[counts]] += (1 - smoothing) * w[array[counts]]
-    return wrap_array(t.astype(x.dtype)), wrap_array(
-        np.asarray(w[array[counts]].sum(), dtype=x.dtype)
-    )
+    return t.astype(dtype), np.asarray(w[array[counts]].sum(), dtype=dtype)
 
 
 def _gradient(

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from tensorgrad._native import ACTIVATION, NULL, fail, lib, make_layout
+from tensorgrad._native import ACTIVATION, NULL, fail, in_c_order, lib, make_layout
 from tensorgrad._tensor import Tensor, copy_raw, empty_raw, view, wrap_array
 from tensorgrad.autograd import Case, is_grad_enabled, op
 from tensorgrad.dtypes import DTYPES, F64, promote
@@ -201,7 +201,7 @@ def matmul(a: Tensor, b: Tensor, /) -> Tensor:
         raise ShapeError(f"matmul: expected a.shape[-1] == b.shape[-2], got {shape_a} @ {shape_b}")
     a, b = _floats(a, b)
     if a._code > F64:
-        return wrap_array(np.asarray(np.matmul(a._array(), b._array())))
+        return wrap_array(in_c_order(np.matmul(a._array(), b._array())))
     if len(shape_a) == 2 and len(shape_b) == 2:
         return _gemm(a, b)
     if len(shape_b) == 1:

@@ -175,7 +175,7 @@ def nanquantile(
     rows, axes = axes_as_last(x, axis, "nanquantile")
     probabilities = checked_probabilities(q, "nanquantile")
     ordered = sort(rows)  # NaNs are last
-    count = sum((ordered == ordered).astype("int64"), -1, keepdims=True).numpy()
+    count = sum((ordered == ordered).astype("int64"), -1, keepdims=True)._array()
     at = probabilities.reshape(-1) * np.maximum(count - 1, 0)
     low, high, weight = places(at, method, "nanquantile")
     share = as_tensor(weight.astype(ordered.dtype), "nanquantile")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tensorgrad._native import ARGREDUCE, REDUCE, Storage, fail, lib
+from tensorgrad._native import ARGREDUCE, REDUCE, Storage, fail, in_c_order, lib
 from tensorgrad._tensor import Tensor, copy_raw, empty_raw, view, wrap_array
 from tensorgrad.autograd import Case, is_grad_enabled, op
 from tensorgrad.dtypes import DTYPES, F64, INT64, ITEMSIZES, code_of, float32
@@ -173,7 +173,7 @@ def _by_numpy(
     """Integer and boolean reductions."""
     axes = normalize_axes(axis, len(x._shape), name)
     try:
-        return wrap_array(np.asarray(function(x._array(), axis=axes, keepdims=keepdims)))
+        return wrap_array(in_c_order(function(x._array(), axis=axes, keepdims=keepdims)))
     except ValueError as error:
         raise ShapeError(f"{name}: {error}") from None
 
@@ -418,7 +418,7 @@ def _arg(kernel: int, name: str, x: Tensor, axis: int | None, keepdims: bool) ->
     outer, n, inner, size, shape = _arg_plan(x._shape, axis, keepdims, name)
     if x._code > F64:
         array = x._array().reshape((outer, n, inner))
-        found = np.asarray(getattr(np, name)(array, axis=1), dtype=np.int64)
+        found = in_c_order(getattr(np, name)(array, axis=1)).astype(np.int64, copy=False)
         return wrap_array(found.reshape(shape))
     if x._strides is not None:
         x = copy_raw(x)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tensorgrad._native import address_of
-from tensorgrad._tensor import Tensor, copy_into, copy_raw, full_raw, view
+from tensorgrad._native import address_of, one_step
+from tensorgrad._tensor import Tensor, copy_into, copy_raw, full_raw, view, wrap_array
 from tensorgrad.autograd import Case, op
 from tensorgrad.dtypes import ITEMSIZES
 from tensorgrad.shapes import Shape, repeats_elements
@@ -102,6 +102,7 @@ def region_read(x: Tensor, region: Region) -> Tensor:
     return x.reshape((x._size,)).take(positions)
 
 
+@one_step
 def _embed_reference(gy: np.ndarray[Any, Any], shape: Shape, region: Region) -> Any:
     gx = np.zeros(int(np.prod(shape)), gy.dtype)
     np.add.at(gx, region.places(), gy)
@@ -124,7 +125,7 @@ def region_embed(gy: Tensor, shape: Shape, region: Region) -> Tensor:
     tensor([0., 1., 0., 0., 1., 0.])
     """
     if region.strides is None:
-        return Tensor(_embed_reference(gy._array(), shape, region))
+        return wrap_array(_embed_reference(gy._array(), shape, region))
     size = 1
     for n in shape:
         size *= n
@@ -133,6 +134,7 @@ def region_embed(gy: Tensor, shape: Shape, region: Region) -> Tensor:
     return gx
 
 
+@one_step
 def _blank_reference(x: np.ndarray[Any, Any], region: Region) -> Any:
     y = np.array(x, order="C")
     y.reshape(-1)[region.places()] = 0
@@ -154,7 +156,7 @@ def region_blank(x: Tensor, region: Region) -> Tensor:
     tensor([0., 1., 0., 1.])
     """
     if region.strides is None:
-        return Tensor(_blank_reference(x._array(), region))
+        return wrap_array(_blank_reference(x._array(), region))
     y = copy_raw(x)
     zero = view(full_raw((), 1, y._code, 0), region.shape, (0,) * len(region.shape), 0)
     copy_into(_window(y, region), zero, "region_blank")

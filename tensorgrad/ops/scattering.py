@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorgrad._native import one_step
 from tensorgrad._tensor import Tensor, as_tensor, wrap_array
 from tensorgrad.autograd import Case, composite
 from tensorgrad.autograd._traced import traced
@@ -159,20 +160,25 @@ def scatter(x: Tensor, axis: int, index: Tensor, src: Tensor) -> Tensor:
         given = (x, index, src)
         found = traced(given)
         return found.apply(_scatter, given, {"axis": axis})
-    places = index.detach()._array()
-    if places.dtype.kind not in "iu":
-        raise DTypeError(f"scatter: expected integer indices, got {places.dtype}")
-    n = x.shape[axis]
+    if index.dtype.kind not in "iu":
+        raise DTypeError(f"scatter: expected integer indices, got {index.dtype}")
+    return put(x, wrap_array(_flat_places(index.detach()._array(), x.shape, axis)), src)
+
+
+@one_step
+def _flat_places(places: np.ndarray, shape: Any, axis: int) -> np.ndarray:
+    """Where in a flattened tensor of `shape` the places along an axis are."""
+    n = shape[axis]
     if ((places < -n) | (places >= n)).any():
         raise IndexOutOfRangeError(
             f"scatter: expected indices in [{-n}, {n}), got {places.min()} to {places.max()}"
         )
-    key: Any = list(np.ogrid[_corner(index.shape)])
+    key: Any = list(np.ogrid[_corner(places.shape)])
     key[axis] = np.where(places < 0, places + n, places).astype(np.int64)
-    flat = np.zeros(index.shape, np.int64)
-    for part, length in zip(key, x.shape):
+    flat = np.zeros(places.shape, np.int64)
+    for part, length in zip(key, shape):
         flat = flat * length + part
-    return put(x, wrap_array(np.ascontiguousarray(flat)), src)
+    return np.ascontiguousarray(flat)
 
 
 def _scatter(x: Tensor, index: Tensor, src: Tensor, axis: int) -> Tensor:

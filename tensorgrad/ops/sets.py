@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tensorgrad._native import in_c_order
 from tensorgrad._tensor import Tensor, as_tensor, wrap_array
 from tensorgrad.autograd import Case, composite, op
 
@@ -36,7 +37,7 @@ class UniqueInverse(NamedTuple):
 
 
 def _wrapped(array: Any) -> Tensor:
-    return wrap_array(np.ascontiguousarray(array))
+    return wrap_array(in_c_order(array))
 
 
 @composite(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tensorgrad._native import NULL, fail, lib
+from tensorgrad._native import NULL, fail, in_c_order, lib, one_step
 from tensorgrad._tensor import Tensor, as_tensor, copy_raw, empty_raw, wrap_array
 from tensorgrad.autograd import Case, composite, op
 from tensorgrad.autograd._modes import mode
@@ -42,6 +42,7 @@ def _along(x: Tensor, index: Tensor, axis: int) -> Tensor:
     return wrap_array(np.take_along_axis(x._array(), index._array(), axis))
 
 
+@one_step
 def _scattered(gy: np.ndarray, index: np.ndarray, shape: Shape, axis: int) -> np.ndarray:
     gx = np.zeros(shape, gy.dtype)
     axis %= len(shape)
@@ -95,6 +96,7 @@ def _back(y: Tensor, axis: int) -> Tensor:
     return y if axis == len(y._shape) - 1 else copy_raw(moveaxis(y, -1, axis))
 
 
+@one_step
 def _argsort_array(array: np.ndarray, axis: int, descending: bool) -> np.ndarray:
     if not descending:
         return np.argsort(array, axis=axis, kind="stable")
@@ -151,7 +153,7 @@ def argsort(
     axis = normalize_axis(axis, len(x._shape), "argsort")
     if _kernel_dtype(x) is not None:
         return _sorted_by_c("argsort", x, axis, descending, False)
-    return wrap_array(np.ascontiguousarray(_argsort_array(x._array(), axis, descending)))
+    return wrap_array(in_c_order(_argsort_array(x._array(), axis, descending)))
 
 
 @composite(
@@ -196,7 +198,7 @@ def _first_positions(name: str, x: Tensor, k: int, axis: int, largest: bool) -> 
     dtype = _kernel_dtype(x)
     if dtype is None:
         order = _argsort_array(x._array(), axis, largest)
-        return wrap_array(np.ascontiguousarray(np.take(order, np.arange(k), axis)))
+        return wrap_array(in_c_order(np.take(order, np.arange(k), axis)))
     rows = _rows(x, axis)
     n = rows._shape[-1]
     count = rows._size // n if n else 0
@@ -293,7 +295,7 @@ def searchsorted(
     if side not in ("left", "right"):
         raise ArgumentError(f"searchsorted: expected side 'left' or 'right', got {side!r}")
     order = None if sorter is None else sorter._array()
-    return wrap_array(np.asarray(np.searchsorted(x1._array(), x2._array(), side, order)))  # type: ignore[call-overload]
+    return wrap_array(in_c_order(np.searchsorted(x1._array(), x2._array(), side, order)))
 
 
 @op(
@@ -311,7 +313,7 @@ def argwhere(x: Tensor) -> Tensor:
     tensor([[1],
             [2]])
     """
-    return wrap_array(np.ascontiguousarray(np.argwhere(x._array())))
+    return wrap_array(in_c_order(np.argwhere(x._array())))
 
 
 @composite(
@@ -330,7 +332,7 @@ def nonzero(x: Tensor, /) -> tuple[Tensor, ...]:
     """
     x = as_tensor(x, "nonzero")
     _check_axes(x, "nonzero")
-    return tuple(wrap_array(np.ascontiguousarray(i)) for i in np.nonzero(x._array()))
+    return tuple(wrap_array(in_c_order(i)) for i in np.nonzero(x._array()))
 
 
 @op(
@@ -349,7 +351,7 @@ def count_nonzero(x: Tensor, /, *, axis: Any = None, keepdims: bool = False) -> 
     tensor(2)
     """
     axes = normalize_axes(axis, len(x._shape), "count_nonzero")
-    return wrap_array(np.asarray(np.sum(x._array() != 0, axis=axes, keepdims=keepdims), np.int64))
+    return wrap_array(in_c_order(np.count_nonzero(x._array(), axis=axes, keepdims=keepdims)))
 
 
 @op(

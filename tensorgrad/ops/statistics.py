@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorgrad._native import one_step
 from tensorgrad._tensor import Tensor, as_tensor
 from tensorgrad.autograd import Case, composite
 from tensorgrad.errors import ArgumentError, ShapeError
@@ -40,13 +41,20 @@ def axes_as_last(x: Any, axis: Any, name: str) -> tuple[Any, tuple[int, ...]]:
 
 def checked_probabilities(q: Any, name: str) -> np.ndarray:
     """q as float64, without a tape. Raises ArgumentError outside [0, 1]."""
-    array = np.asarray(as_tensor(q, name).detach().numpy(), np.float64)
+    # a float32 such as 0.1 stands for the number that was written
+    array = np.asarray(q) if isinstance(q, (float, int)) else as_tensor(q, name)._array()
+    return _checked(array, name)  # type: ignore[no-any-return]
+
+
+@one_step
+def _checked(array: np.ndarray, name: str) -> np.ndarray:
+    array = array.astype(np.float64)
     if not ((array >= 0) & (array <= 1)).all():
         raise ArgumentError(f"{name}: expected probabilities in [0, 1], got {array}")
-    # a float32 such as 0.1 stands for the number that was written
-    return array if not isinstance(q, (float, int)) else np.asarray(q, np.float64)
+    return array
 
 
+@one_step
 def places(at: np.ndarray, method: str, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The positions of both neighbours of real positions, and the weight of the second."""
     low, high = np.floor(at), np.ceil(at)

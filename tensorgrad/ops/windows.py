@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorgrad._native import one_step
 from tensorgrad._tensor import Tensor, as_tensor, view, wrap_array
 from tensorgrad.autograd import Case, composite, op
 from tensorgrad.errors import ArgumentError, ShapeError
@@ -80,9 +81,14 @@ def unfold_gradient(gy: Tensor, shape: Shape, axis: int, size: int, step: int = 
     tensor([1., 1., 2., 1., 1.])
     """
     axis = normalize_axis(axis, len(shape), "unfold")
+    return wrap_array(_windows_added(gy._array(), shape, axis, size, step))
+
+
+@one_step
+def _windows_added(gy: np.ndarray, shape: Shape, axis: int, size: int, step: int) -> np.ndarray:
     gx = np.zeros(shape, gy.dtype)
     sums = np.moveaxis(gx, axis, 0)
-    windows = np.moveaxis(gy._array(), (axis, -1), (0, 1))  # (positions, size, ...)
+    windows = np.moveaxis(gy, (axis, -1), (0, 1))  # (positions, size, ...)
     count = windows.shape[0]
     if size <= count:  # the same element of all windows at once
         for i in range(size):
@@ -90,7 +96,7 @@ def unfold_gradient(gy: Tensor, shape: Shape, axis: int, size: int, step: int = 
     else:
         for i in range(count):
             sums[i * step : i * step + size] += windows[i]
-    return wrap_array(gx)
+    return gx
 
 
 @composite(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorgrad._native import one_step
 from tensorgrad._tensor import Tensor, as_tensor, copy_into, copy_raw, overlap, view, wrap_array
 from tensorgrad.autograd import Case, op
 from tensorgrad.autograd._modes import mode
@@ -91,10 +92,7 @@ def _put(x: Tensor, key: Any, value: Tensor, recorded: bool) -> None:
             return [gx, None]
         gv = getitem(gy, key)
         kept = _kept(positions_of(x_shape, key)[0]._array())
-        if kept is not None:
-            gv = where(
-                wrap_array(kept.reshape(*kept.shape, *(1,) * (gv.ndim - kept.ndim))), gv, 0.0
-            )
+        gv = where(wrap_array(kept.reshape(*kept.shape, *(1,) * (gv.ndim - kept.ndim))), gv, 0.0)
         core = value_shape[max(len(value_shape) - gv.ndim, 0) :]  # see _without_leading
         return [gx, gv.sum_to(core).astype(value_dtype).reshape(value_shape)]
 
@@ -104,12 +102,10 @@ def _put(x: Tensor, key: Any, value: Tensor, recorded: bool) -> None:
     rebase(x, written._node)
 
 
-def _kept(places: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
-    """Which of the values written to `places` stay: of several to one place the last. None if all
-    do."""
-    unique, last = np.unique(places.reshape(-1)[::-1], return_index=True)
-    if len(unique) == places.size:
-        return None
+@one_step
+def _kept(places: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Which of the values written to `places` stay: of several to one place the last."""
+    _, last = np.unique(places.reshape(-1)[::-1], return_index=True)
     kept = np.zeros(places.size, bool)
     kept[places.size - 1 - last] = True
     return kept.reshape(places.shape)
@@ -185,8 +181,7 @@ def _put_reference(x: np.ndarray, indices: np.ndarray, values: np.ndarray) -> An
 def _put_values_gradient(gy: Tensor, indices: Tensor) -> Tensor:
     places = indices._array()
     kept = _kept(np.where(places < 0, places + gy.size, places))
-    gv = take(gy, indices)
-    return gv if kept is None else where(wrap_array(kept), gv, 0.0)
+    return where(wrap_array(kept), take(gy, indices), 0.0)
 
 
 def put_(self: Tensor, indices: Any, values: Any) -> Tensor:

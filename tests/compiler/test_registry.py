@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ import tensorgrad.fft
 import tensorgrad.linalg
 from tensorgrad import Tensor
 from tensorgrad.autograd import grad, registry
-from tensorgrad.compiler import compile
+from tensorgrad import compile
 from tensorgrad.errors import CaptureError
 from tensorgrad.testing._samples import is_varied, sample_inputs
 
@@ -18,7 +20,22 @@ CALLS = 4  # two recordings, two replays
 BUILT_IN = [
     op for op in registry.values() if op.function.__module__.startswith("tensorgrad.") and op.cases
 ]
-REFUSED: dict[str, str] = {}
+SHAPE = "the shape of .* depends on values"
+READS = "reads values"
+# what the error says of ops that a program cannot have, in at least one of their cases
+REFUSED = {
+    "argwhere": SHAPE,
+    "bincount": READS,  # the largest integer is the length of the result
+    "linalg.lstsq": READS,  # whether there are residuals depends on the rank
+    "linalg.matrix_exp": READS,  # how often the matrix is squared depends on its norm
+    "masked_select": SHAPE,
+    "nonzero": SHAPE,
+    "unique": SHAPE,
+    "unique_all": SHAPE,
+    "unique_counts": SHAPE,
+    "unique_inverse": SHAPE,
+    "unique_values": SHAPE,
+}
 
 
 def samples(op, case, seed):
@@ -109,19 +126,18 @@ def check(op, case, made, differentiated):
 
 @pytest.mark.parametrize("op", BUILT_IN, ids=lambda op: op.name)
 def test_op(op):
+    refused = 0
     for case in op.cases:
         forms = [(forward, False)]
         if op.differentiable and any(is_varied(case)):
-            forms += [(gradients, True)]
-            if op.second:
-                forms += [(second_derivatives, True)]
+            forms += [(gradients, True)] + [(second_derivatives, True)] * op.second
         for made, differentiated in forms:
             try:
-                if op.name in REFUSED:
-                    with pytest.raises(CaptureError, match=REFUSED[op.name]):
-                        check(op, case, made, differentiated)
-                else:
-                    check(op, case, made, differentiated)
+                check(op, case, made, differentiated)
+            except CaptureError as error:
+                assert re.search(REFUSED.get(op.name, "no such op"), str(error)), (case, str(error))
+                refused += 1
             except BaseException as error:
                 error.add_note(f"{case!r}: {made.__name__}")
                 raise
+    assert (refused > 0) == (op.name in REFUSED)
