@@ -95,7 +95,7 @@ class Program:
                     patches.append((place, slot, value.offset))
                     return 0
                 if buffer.kind in ("local", "result"):
-                    return arena + self.plan.offsets[id(buffer)] + value.offset
+                    return arena + self.plan.offsets.get(id(buffer), 0) + value.offset
                 return buffer.address + value.offset
             if isinstance(value, Data):
                 data.append((place, value))

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from tensorgrad.compiler._passes._dead import dead
+from tensorgrad.compiler._passes._lower import lower
 from tensorgrad.compiler._recorder import Record
 
-PASSES: dict[str, Callable[[list[Record]], list[Record]]] = {}
+PASSES: dict[str, Callable[[list[Record]], list[Record]]] = {
+    "lower": lower,
+    "dead": dead,
+}
 
 
 def run_passes(records: list[Record], names: Sequence[str]) -> list[Record]:
