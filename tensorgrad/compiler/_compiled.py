@@ -145,7 +145,7 @@ class Replay:
                 made[id(result.source)] = result.source
         self.made = list(made.values())
         optimized = run_passes(records, passes)
-        self.program = Program(optimized, [*inputs, *self.made])
+        self.program = Program(optimized, [*inputs, *self.made], "plan" in passes)
         self.lasting = [b for b in self.program.buffers if b.kind == "outside"]
         self.written = [
             b.owner
