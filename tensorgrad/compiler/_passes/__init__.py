@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tensorgrad.compiler._passes._dead import dead
+from tensorgrad.compiler._passes._epilogues import epilogues
 from tensorgrad.compiler._passes._fold import fold
 from tensorgrad.compiler._passes._lower import lower
 from tensorgrad.compiler._recorder import Record
@@ -19,6 +20,7 @@ PASSES: dict[str, Callable[[list[Record]], list[Record]]] = {
     "lower": lower,
     "dead": dead,
     "fold": fold,
+    "epilogues": epilogues,
     "plan": _plan,
 }
 
