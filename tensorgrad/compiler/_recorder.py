@@ -21,6 +21,7 @@ from weakref import ref
 
 import numpy as np
 
+from tensorgrad._exposed import UserStorage
 from tensorgrad._native import (
     BorrowedStorage,
     Storage,
@@ -257,8 +258,10 @@ class Recorder:
 
     def _all_storages(self, again: bool) -> list[ref[Any]]:
         if self._storages is None or again:
-            kinds = (Storage, BorrowedStorage)
-            self._storages = [ref(o) for o in gc.get_objects() if isinstance(o, kinds)]
+            # an object refers to its class. gc.get_objects would also give what other threads are just
+            # making, which must not be referred to yet
+            found = gc.get_referrers(*_STORAGES)
+            self._storages = [ref(o) for o in found if isinstance(o, _STORAGES)]
         return self._storages
 
     def addresses_alive(self) -> set[int]:
@@ -487,6 +490,7 @@ def _layout(address: int) -> Data:
 
 
 _EMPTY = np.empty(0)  # its memory stands for that of all arrays without elements
+_STORAGES = (Storage, BorrowedStorage, UserStorage)
 _ALLOCATED, _FREED = lib.TG_ALLOCATED, lib.TG_FREED
 _CALL_BACK, _CALL_FOREIGN = BY_NAME["tg_call_back"], BY_NAME["tg_call_foreign"]
 # where integers and floats are passed independently of each other, and in words of 8 bytes
