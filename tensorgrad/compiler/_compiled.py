@@ -171,6 +171,7 @@ class Replay:
         self.made_bytes = [b.nbytes for b in self.made]
         optimized = run_passes(records, passes)
         self.program = Program(optimized, [*inputs, *self.made], "plan" in passes)
+        self.program.state = recorder.before_run
         self.lasting = [b for b in self.program.buffers if b.kind == "outside"]
         self.written = [
             b.owner

@@ -72,6 +72,7 @@ class Program:
         if not self.arena.ptr:
             raise OutOfMemoryError(f"compile: no memory for a program of {self.plan.nbytes} bytes")
         self.callbacks: list[tuple[Callback, int]] = []
+        self.state: Sequence[Callable[[], Any]] = ()  # put Python's state where the kernels read it
         self._number: dict[int, int] = {}
         self._build()
 
@@ -188,6 +189,9 @@ class Program:
         callback, at = self.callbacks[number]
         try:
             callback.run(ffi.unpack(self.words + at, len(callback.pointers)))
+            if not callback.pointers:  # it changed Python's own state, such as a learning rate
+                for take in self.state:
+                    take()
         except BaseException as error:  # noqa: BLE001  (raised when C has returned)
             _pending[id(self)] = error
             return int(lib.TG_BAD_ARGUMENT)
