@@ -88,7 +88,7 @@ def _operands(
     return found
 
 
-def _full(layout: Data, operand: int) -> bool:
+def is_full(layout: Data, operand: int) -> bool:
     """Whether an operand's elements fill what the layout says it covers."""
     ndim = layout.words[0]
     begin = 1 + MAX_DIMS * (1 + operand)
@@ -181,7 +181,7 @@ def tg_tiles(  # type: ignore[no-untyped-def]
 
 def tg_copy(itemsize, src, dst, layout):  # type: ignore[no-untyped-def]
     return _strided(src, itemsize, layout, 0, "r") + _strided(
-        dst, itemsize, layout, 1, "w" if _full(layout, 1) else "rw"
+        dst, itemsize, layout, 1, "w" if is_full(layout, 1) else "rw"
     )
 
 
@@ -564,4 +564,4 @@ while (_name := lib.tg_function_name(len(FUNCTIONS))) != ffi.NULL:
     FUNCTIONS.append(Function(len(FUNCTIONS), ffi.string(_name).decode()))
 BY_NAME = {function.name: function for function in FUNCTIONS}
 
-__all__ = ["BY_NAME", "FUNCTIONS", "Access", "Data", "Function", "Layer", "Pointer"]
+__all__ = ["BY_NAME", "FUNCTIONS", "Access", "Data", "Function", "Layer", "Pointer", "is_full"]

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tensorgrad.compiler._passes._chains import chains
+from tensorgrad.compiler._passes._dead import dead
+from tensorgrad.compiler._passes._lower import lower
 from tensorgrad.compiler._recorder import Record
 
-PASSES: dict[str, Callable[[list[Record]], list[Record]]] = {"chains": chains}
+PASSES: dict[str, Callable[[list[Record]], list[Record]]] = {
+    "lower": lower,
+    "dead": dead,
+    "chains": chains,
+}
 
 
 def run_passes(records: list[Record], names: Sequence[str]) -> list[Record]:
