@@ -170,7 +170,7 @@ class Replay:
             buffer.slot = i
         self.made_bytes = [b.nbytes for b in self.made]
         optimized = run_passes(records, passes)
-        self.program = Program(optimized, [*inputs, *self.made])
+        self.program = Program(optimized, [*inputs, *self.made], "plan" in passes)
         self.lasting = [b for b in self.program.buffers if b.kind == "outside"]
         self.written = [
             b.owner

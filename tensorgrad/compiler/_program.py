@@ -55,14 +55,19 @@ def fingerprint(records: Sequence[Record], constants: dict[int, bytes]) -> list[
 
 
 class Program:
-    """Calls, ready to run. slots: the buffers whose address is given for each run."""
+    """Calls, ready to run. slots: the buffers whose address is given for each run. share: whether buffers
+    of its own may lie in one place, one after another."""
 
-    def __init__(self, records: Sequence[Record], slots: Sequence[Buffer]) -> None:
+    def __init__(
+        self, records: Sequence[Record], slots: Sequence[Buffer], share: bool = True
+    ) -> None:
         self.records = list(records)
         self.slots = list(slots)
         self.buffers = number_buffers(records)
         given = {id(b) for b in self.slots}
-        self.plan: Plan = plan_memory(self.records, [b for b in self.buffers if id(b) not in given])
+        self.plan: Plan = plan_memory(
+            self.records, [b for b in self.buffers if id(b) not in given], share
+        )
         self.arena: Storage = allocate(max(self.plan.nbytes, 1))
         if not self.arena.ptr:
             raise OutOfMemoryError(f"compile: no memory for a program of {self.plan.nbytes} bytes")

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given as given_
+from hypothesis import settings
+from hypothesis import strategies as st
 
 import tensorgrad
 from tensorgrad import nn, optim
@@ -17,7 +20,8 @@ from tensorgrad.compiler._effects import BY_NAME, Data, Pointer
 from tensorgrad.compiler._passes import PASSES
 from tensorgrad.compiler._passes._dead import once, unread, without_copies
 from tensorgrad.compiler._passes._lower import lower
-from tensorgrad.compiler._program import Program, copies
+from tensorgrad.compiler._plan import lifetimes, plan_memory
+from tensorgrad.compiler._program import Program, copies, number_buffers
 from tensorgrad.compiler._recorder import Buffer, Record
 
 F32 = 0
@@ -42,22 +46,40 @@ CHOICES: list[Any] = [(), *[(name,) for name in PASSES], tuple(PASSES)]
 
 
 def trained(
-    passes: Any,
-    batch: int,
-    sizes: Any,
-    activation: str,
-    optimizer: str,
-    keep_grads: bool,
-    steps: int = 5,
+    passes: Any, batch: int, sizes: Any, activation: str, optimizer: str, keep_grads: bool
+) -> list[bytes]:
+    """What `bits` says of a multilayer perceptron."""
+
+    def make() -> Any:
+        layers: list[Any] = []
+        for n_in, out in pairwise(sizes):
+            layers += [nn.Linear(n_in, out), ACTIVATIONS[activation]()]
+        return nn.Sequential(*layers[:-1])
+
+    return bits(make, (batch, sizes[0]), sizes[-1], optimizer, keep_grads, passes)
+
+
+def bits(
+    make: Any, shape: Any, classes: int, optimizer: str, keep_grads: bool, passes: Any
 ) -> list[bytes]:
     """The bytes of the losses, parameters and gradients of some steps; passes None: without compile."""
     tensorgrad.manual_seed(0)
-    layers: list[Any] = []
-    for n_in, out in pairwise(sizes):
-        layers += [nn.Linear(n_in, out), ACTIVATIONS[activation]()]
-    model = nn.Sequential(*layers[:-1])
+    model = make()
     parameters = list(model.parameters())
-    update = OPTIMIZERS[optimizer](parameters)
+    step = training_step(model, OPTIMIZERS[optimizer](parameters))
+    run = step if passes is None else compiled(step, keep_grads=keep_grads, passes=passes)
+    rng = np.random.default_rng(1)
+    found = []
+    for _ in range(5):
+        x = tensorgrad.tensor(rng.standard_normal(shape).astype(np.float32))
+        y = tensorgrad.tensor(rng.integers(0, classes, shape[0]))
+        found.append(run(x, y).detach().numpy().tobytes())
+        if keep_grads:
+            found += [p.grad.numpy().tobytes() for p in parameters]
+    return found + [p.detach().numpy().tobytes() for p in parameters]
+
+
+def training_step(model: Any, update: Any) -> Any:
     criterion = nn.CrossEntropyLoss()
 
     def step(x: Any, y: Any) -> Any:
@@ -67,16 +89,43 @@ def trained(
         update.step()
         return loss
 
-    run = step if passes is None else compiled(step, keep_grads=keep_grads, passes=passes)
-    rng = np.random.default_rng(1)
-    found = []
-    for _ in range(steps):
-        x = tensorgrad.tensor(rng.standard_normal((batch, sizes[0])).astype(np.float32))
-        y = tensorgrad.tensor(rng.integers(0, sizes[-1], batch))
-        found.append(run(x, y).detach().numpy().tobytes())
-        if keep_grads:
-            found += [p.grad.numpy().tobytes() for p in parameters]
-    return found + [p.detach().numpy().tobytes() for p in parameters]
+    return step
+
+
+class Attention(nn.Module):
+    """A block of a small transformer."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
+        self.drop = nn.Dropout(0.1)
+        self.out = nn.Linear(width, 10)
+
+    def forward(self, x: Any) -> Any:
+        h = self.norm(x)
+        scores = self.query(h) @ self.key(h).transpose((0, 2, 1)) * 0.2
+        return self.out(x + self.drop(scores.softmax(-1) @ self.value(h)).tanh()).mean(1)
+
+
+def mlp() -> Any:
+    return nn.Sequential(
+        nn.Linear(64, 200), nn.GELU(), nn.Linear(200, 96), nn.LayerNorm(96), nn.Tanh(), nn.Linear(96, 10)
+    )  # fmt: skip
+
+
+NETWORKS: dict[str, Any] = {
+    "mlp": (mlp, (32, 64)),
+    "attention": (lambda: Attention(48), (4, 20, 48)),
+}
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_networks(network: str) -> None:
+    for keep_grads in (False, True):
+        expected = bits(*NETWORKS[network], 10, "sgd", keep_grads, None)
+        for passes in CHOICES:
+            assert bits(*NETWORKS[network], 10, "sgd", keep_grads, passes) == expected, passes
 
 
 @pytest.mark.parametrize("keep_grads", [False, True])
@@ -314,4 +363,141 @@ def test_a_copy_of_what_changes_stays() -> None:
     assert without_copies(records) == records
 
 
-_ = (REDUCE, lib)
+# ---- fold --------------------------------------------------------------------------------------------
+
+
+def test_what_depends_on_numbers_alone_is_computed_once() -> None:
+    x, y = numbers(8), numbers(8)
+    a, b, c, d = local(8), local(8), local(8), local(8)
+    records = [
+        unary("fill", 8, a, a, 3.0),
+        unary("exp", 8, a, b),
+        binary("add", 8, b, given(x), c),
+        unary("fill", 8, d, d, 1.0),
+        unary("neg", 8, d, d),  # written twice: not a constant
+        binary("mul", 8, c, d, given(y)),
+    ]
+    run(records)
+    expected = y.copy()
+    found = PASSES["fold"](records)
+    assert found[1:] == records[3:5] + found[-1:]
+    assert names(found) == ["binary", "unary", "unary", "binary"]
+    assert {access.buffer.kind for access in found[0].accesses} == {"constant", "outside", "local"}
+    for _ in range(2):
+        y[...] = 0
+        run(found)
+        np.testing.assert_array_equal(y, expected)
+
+
+def test_parameters_and_results_are_no_constants() -> None:
+    x, y = given(numbers(8)), given(numbers(8))
+    result = Pointer(Buffer("result", 0, 32), 0)
+    records = [unary("fill", 8, result, result, 1.0), unary("exp", 8, x, y)]
+    assert PASSES["fold"](records) == records
+
+
+# ---- plan --------------------------------------------------------------------------------------------
+
+
+def plan(records: list[Record], share: bool = True) -> Any:
+    return plan_memory(records, number_buffers(records), share)
+
+
+def test_an_elementwise_result_takes_the_place_of_an_input_that_dies() -> None:
+    x, y, (a, b, c) = given(numbers(64)), given(numbers(64)), (local(64) for _ in range(3))
+    records = [unary("exp", 64, x, a), unary("neg", 64, a, b), binary("mul", 64, b, b, c)]
+    records.append(unary("abs", 64, c, y))
+    found = plan(records)
+    assert found.nbytes == found.bound == 256
+    assert len(set(found.offsets.values())) == 1
+    apart = plan(records, share=False)
+    assert apart.nbytes == apart.separate == 768
+    assert len(set(apart.offsets.values())) == 3
+
+
+def test_an_input_that_is_read_later_keeps_its_place() -> None:
+    x, y, (a, b) = given(numbers(64)), given(numbers(64)), (local(64) for _ in range(2))
+    records = [unary("exp", 64, x, a), unary("neg", 64, a, b), binary("mul", 64, a, b, y)]
+    assert plan(records).nbytes == 512
+
+
+def layout(shape: Any, *strides: Any) -> Data:
+    words = [0] * (1 + 5 * lib.TG_MAX_DIMS)
+    words[0] = len(shape)
+    for i, row in enumerate((shape, *strides)):
+        begin = 1 + i * lib.TG_MAX_DIMS
+        words[begin : begin + len(row)] = row
+    return Data(tuple(words))
+
+
+@pytest.mark.parametrize(
+    ("second", "in_place"),
+    [((8, 1), True), ((1, 8), False)],
+    ids=["as it lies", "turned round"],
+)
+def test_an_input_that_is_read_in_another_order_keeps_its_place(
+    second: Any, in_place: bool
+) -> None:
+    x, y, (a, b) = given(numbers(64)), given(numbers(64)), (local(64) for _ in range(2))
+    turned = layout((8, 8), second, (8, 1))
+    records = [
+        unary("exp", 64, x, a),
+        call("tg_binary", BINARY["mul"], F32, 64, a, x, b, turned),
+        unary("abs", 64, b, y),
+    ]
+    assert plan(records).nbytes == (256 if in_place else 512)
+    records[1] = call("tg_binary", BINARY["mul"], F32, 64, a, a, b, layout((8, 8), (8, 1), (1, 8)))
+    assert plan(records).nbytes == 512
+
+
+def test_a_broadcast_input_keeps_its_place() -> None:
+    x, y, a, b = given(numbers(64)), given(numbers(64)), local(8), local(64)
+    rows = layout((8, 8), (0, 1), (8, 1))
+    records = [
+        unary("exp", 8, x, a),
+        call("tg_binary", BINARY["mul"], F32, 64, a, x, b, rows),
+        unary("abs", 64, b, y),
+    ]
+    assert plan(records).nbytes == 320
+
+
+@settings(max_examples=60)
+@given_(
+    st.lists(st.tuples(st.integers(1, 40), st.integers(0, 30), st.integers(0, 12)), max_size=30)
+)
+def test_no_two_buffers_meet(buffers: Any) -> None:
+    made = [(local(16 * n), first, first + length) for n, first, length in buffers]
+    x = given(numbers(1))
+    steps: list[list[Any]] = [[] for _ in range(43)]
+    for pointer, first, last in made:
+        steps[first].append(unary("fill", pointer.buffer.nbytes // 4, pointer, pointer, 0.0))
+        steps[last].append(call("tg_reduce", 0, F32, 1, pointer.buffer.nbytes // 4, 1, pointer, x))
+    records = [record for step in steps for record in step]
+    found = plan(records)
+    lives = lifetimes(records, number_buffers(records))
+    for i, (one, *_) in enumerate(made):
+        for other, *_ in made[:i]:
+            a, b = lives[id(one.buffer)], lives[id(other.buffer)]
+            if a[0] <= b[1] and b[0] <= a[1]:
+                begins = found.offsets[id(one.buffer)], found.offsets[id(other.buffer)]
+                ends = begins[0] + one.buffer.nbytes, begins[1] + other.buffer.nbytes
+                assert ends[0] <= begins[1] or ends[1] <= begins[0]
+    assert found.nbytes >= found.bound
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_arena_is_close_to_what_is_needed_at_once(network: str) -> None:
+    make, shape = NETWORKS[network]
+    model = make()
+    run = compiled(training_step(model, OPTIMIZERS["momentum"](list(model.parameters()))))
+    x = tensorgrad.tensor(numbers(*shape))
+    y = tensorgrad.tensor(RNG.integers(0, 10, shape[0]))
+    for _ in range(3):
+        run(x, y)
+    for replay in run._replays.values():
+        found = replay.program.plan
+        assert found.nbytes <= 1.1 * found.bound
+        assert found.nbytes < found.separate
+
+
+_ = REDUCE

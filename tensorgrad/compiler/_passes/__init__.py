@@ -6,13 +6,22 @@ from collections.abc import Callable, Sequence
 
 from tensorgrad.compiler._passes._chains import chains
 from tensorgrad.compiler._passes._dead import dead
+from tensorgrad.compiler._passes._fold import fold
 from tensorgrad.compiler._passes._lower import lower
 from tensorgrad.compiler._recorder import Record
+
+
+def _plan(records: list[Record]) -> list[Record]:
+    """Stands for what _plan.py does: without it every buffer has memory of its own."""
+    return records
+
 
 PASSES: dict[str, Callable[[list[Record]], list[Record]]] = {
     "lower": lower,
     "dead": dead,
+    "fold": fold,
     "chains": chains,
+    "plan": _plan,
 }
 
 

@@ -8,10 +8,10 @@ from typing import Any
 from tensorgrad.compiler._effects import MAX_DIMS, Access, Data, Pointer, is_full
 from tensorgrad.compiler._passes._memory import (
     Places,
+    elsewhere,
     is_pure,
     is_written,
     meet,
-    moved,
     readers,
     reads,
     writers,
@@ -97,7 +97,7 @@ def once(records: list[Record]) -> list[Record]:
     done = _Done()
     kept = []
     for i, original in enumerate(records):
-        record = moved(original, places)
+        record = elsewhere(original, places)
         results = _results(record, written)
         key = _key(record, results) if results else None
         before = done.results.get(key) if results else None
@@ -148,7 +148,7 @@ def without_copies(records: list[Record]) -> list[Record]:
     places: Places = {}
     kept = []
     for i, original in enumerate(records):
-        record = moved(original, places)
+        record = elsewhere(original, places)
         copied = _copied(record)
         if copied is not None:
             source, target = copied

@@ -11,6 +11,7 @@ from typing import Any
 
 from tensorgrad._native import ACTIVATION, REDUCE, UNARY, lib
 from tensorgrad.compiler._effects import BY_NAME, ITEM, Pointer, hidden_offsets, layers_of
+from tensorgrad.compiler._passes._memory import moved
 from tensorgrad.compiler._recorder import Buffer, Record
 
 _NONE = ACTIVATION["none"]
@@ -26,7 +27,7 @@ def lower(records: list[Record]) -> list[Record]:
     for record in records:
         parts = _PARTS.get(record.name)
         lowered += [record] if parts is None or not record.accesses else parts(record)
-    return lowered
+    return apart(lowered)
 
 
 def _call(record: Record, name: str, *arguments: Any) -> Record:
@@ -150,3 +151,40 @@ _PARTS: dict[str, Callable[[Record], list[Record]]] = {
     "tg_linear_chain": _chain,
     "tg_linear_chain_grad": _chain_grad,
 }
+
+
+# ---- memory that was one block -----------------------------------------------------------------------
+
+
+def apart(records: list[Record]) -> list[Record]:
+    """The records with a buffer of the program's own for each part of one that is used by itself, such
+    as an output of a chain's hidden layer, so that each lives no longer than it must."""
+    runs: dict[int, list[tuple[int, int]]] = {}
+    for record in records:
+        for access in record.accesses:
+            if access.buffer.kind == "local":
+                runs.setdefault(id(access.buffer), []).append((access.begin, access.end))
+    parts = {
+        key: [(begin, end, Buffer("local", 0, end - begin)) for begin, end in found]
+        for key, used in runs.items()
+        if len(found := _merged(used)) > 1
+    }
+
+    def place(pointer: Pointer) -> Pointer:
+        for begin, end, buffer in parts.get(id(pointer.buffer), ()):
+            if begin <= pointer.offset < end:
+                return Pointer(buffer, pointer.offset - begin)
+        return pointer
+
+    return [moved(record, parts, place) for record in records] if parts else records
+
+
+def _merged(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The runs with those that meet made one, in order."""
+    found: list[tuple[int, int]] = []
+    for begin, end in sorted(runs):
+        if found and begin < found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((begin, end))
+    return found

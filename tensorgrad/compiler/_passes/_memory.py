@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
 from tensorgrad.compiler._effects import Access, Data, Pointer
@@ -42,10 +42,16 @@ def meet(some: Iterable[Access], others: Sequence[Access]) -> bool:
     return any(overlap(a, b) for a in some for b in others)
 
 
+def uses_state(record: Record) -> bool:
+    """Whether a record uses numbers that Python sets, such as a learning rate."""
+    return any(access.buffer.kind == "state" for access in record.accesses)
+
+
 def commute(a: Record, b: Record) -> bool:
     """Whether two records that follow one another may change places."""
-    if a.callback is not None and b.callback is not None:
-        return False
+    for one, other in ((a, b), (b, a)):  # a step in Python may change what the library keeps
+        if one.name in _HAVE_EFFECTS and (other.name in _HAVE_EFFECTS or uses_state(other)):
+            return False
     return not (meet(writes(a), b.accesses) or meet(reads(a), writes(b)))
 
 
@@ -84,54 +90,41 @@ def is_written(source: Access, records: Sequence[Record], begin: int, end: int) 
 Places = dict[int, Pointer]  # by the id of a buffer, where its beginning lies instead
 
 
-def _moved(value: Any, places: Places) -> Any:
-    if isinstance(value, Pointer):
-        place = places.get(id(value.buffer))
-        return value if place is None else Pointer(place.buffer, place.offset + value.offset)
-    if isinstance(value, Access):
-        place = places.get(id(value.buffer))
-        if place is None:
-            return value
-        return Access(
-            place.buffer, place.offset + value.begin, place.offset + value.end, value.mode
-        )
-    if isinstance(value, Data):
-        return Data(tuple(_moved(word, places) for word in value.words))
-    return value
+def elsewhere(record: Record, places: Places) -> Record:
+    """The record with other memory in the place of some buffers."""
+
+    def place(pointer: Pointer) -> Pointer:
+        found = places.get(id(pointer.buffer))
+        return pointer if found is None else Pointer(found.buffer, found.offset + pointer.offset)
+
+    return moved(record, places, place)
 
 
-def moved(record: Record, places: Places) -> Record:
-    """The record with other memory in the place of some; itself if it uses none of that."""
-    if not any(id(access.buffer) in places for access in record.accesses):
+def moved(record: Record, buffers: Container[int], place: Callable[[Pointer], Pointer]) -> Record:
+    """The record with pointers as `place` has them. buffers: the ids of those that it moves; a record
+    without is returned as it is."""
+    if not any(id(access.buffer) in buffers for access in record.accesses):
         return record
+
+    def of(value: Any) -> Any:
+        if isinstance(value, Pointer):
+            return place(value)
+        if isinstance(value, Access):
+            at = place(Pointer(value.buffer, value.begin))
+            return Access(at.buffer, at.offset, at.offset + value.end - value.begin, value.mode)
+        if isinstance(value, Data):
+            return Data(tuple(map(of, value.words)))
+        return value
+
     callback = record.callback
     if callback is not None:
-        pointers = [_moved(pointer, places) for pointer in callback.pointers]
+        pointers = [place(pointer) for pointer in callback.pointers]
         callback = Callback(callback.name, pointers, callback.run, callback.key)
-    return Record(
-        record.function,
-        [_moved(argument, places) for argument in record.arguments],
-        record.site,
-        [_moved(access, places) for access in record.accesses],
-        callback,
-        record.note,
-    )
+    arguments, accesses = map(of, record.arguments), list(map(of, record.accesses))
+    return Record(record.function, list(arguments), record.site, accesses, callback, record.note)
 
-
-def replaced(record: Record, note: str, **arguments: Any) -> Record:
-    """The record with other arguments for some parameters."""
-    given = dict(zip(record.function.parameters, record.arguments)) | arguments
-    return Record(record.function, list(given.values()), record.site, note=note)
-
-
-def new_local(nbytes: int) -> Buffer:
-    """Memory of the program's own."""
-    return Buffer("local", 0, nbytes)
-
-
-Pass = Callable[[list[Record]], list[Record]]
 
 __all__ = [
-    "Pass", "Places", "commute", "is_pure", "is_written", "meet", "moved", "new_local", "overlap", "readers", "reads",
-    "replaced", "writers", "writes",
+    "Places", "commute", "elsewhere", "is_pure", "is_written", "meet", "moved", "overlap", "readers", "reads",
+    "uses_state", "writers", "writes",
 ]  # fmt: skip
