@@ -17,12 +17,13 @@ from tensorgrad import nn, optim
 from tensorgrad._native import ACTIVATION, BINARY, REDUCE, UNARY, lib
 from tensorgrad.compiler._compiled import compile as compiled
 from tensorgrad.compiler._effects import BY_NAME, Data, Pointer
-from tensorgrad.compiler._passes import PASSES
+from tensorgrad.compiler._passes import PASSES, _epilogues
 from tensorgrad.compiler._passes._dead import once, unread, without_copies
+from tensorgrad.compiler._passes._epilogues import epilogues
 from tensorgrad.compiler._passes._lower import lower
 from tensorgrad.compiler._plan import lifetimes, plan_memory
 from tensorgrad.compiler._program import Program, copies, number_buffers
-from tensorgrad.compiler._recorder import Buffer, Record
+from tensorgrad.compiler._recorder import Buffer, Callback, Record
 
 F32 = 0
 RNG = np.random.default_rng(0)
@@ -498,6 +499,100 @@ def test_the_arena_is_close_to_what_is_needed_at_once(network: str) -> None:
         found = replay.program.plan
         assert found.nbytes <= 1.1 * found.bound
         assert found.nbytes < found.separate
+
+
+# ---- epilogues ---------------------------------------------------------------------------------------
+
+
+def sgd(params: Any, grads: Any, sizes: Any, hyper: Any) -> Record:
+    tables = [Data(tuple(words)) for words in (sizes, params, grads)]
+    state = Pointer(Buffer("state", hyper.__array_interface__["data"][0], 48, hyper), 0)
+    return call("tg_sgd", F32, len(sizes), *tables, None, None, state)
+
+
+def product(m: int, n: int, k: int, a: Any, b: Any, c: Any) -> Record:
+    return call("tg_gemm", F32, lib.TG_TRANS_A, m, n, k, a, m, b, n, c, n, None, 0)
+
+
+@pytest.fixture
+def small_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if all but the smallest parameters were large."""
+    monkeypatch.setattr(_epilogues, "SMALLEST", 64)
+    monkeypatch.setattr(_epilogues, "FEWEST_ROWS", 16)
+    monkeypatch.setattr(_epilogues, "_CACHE", 1 << 12)
+
+
+@pytest.mark.usefixtures("small_cache")
+def test_an_update_follows_its_gradient_some_rows_at_a_time() -> None:
+    m, n, k = 70, 40, 9
+    a, b, w, v, y = numbers(k, m), numbers(k, n), numbers(m, n), numbers(4), numbers(2, n)
+    gw, gv = local(m * n), local(4)
+    hyper = np.array([0.1, 0, 0, 0.01, 0, 0])
+    weight = given(w)
+    records = [
+        unary("exp", 4, given(v), gv),
+        product(m, n, k, given(a), given(b), gw),
+        product(2, n, 35, given(numbers(35, 2)), weight, given(y)),  # reads the old value
+        unary("neg", 2 * n, given(y), given(y)),
+        sgd([given(v), weight], [gv, gw], [4, m * n], hyper),
+    ]
+    before = w.copy(), v.copy()
+    run(records)
+    expected = w.copy(), v.copy(), y.copy()
+    w[...], v[...], y[...] = *before, 0
+    found = epilogues(records)
+    assert names(found) == ["unary", "gemm", *["gemm", "sgd"] * 5, "unary", "sgd"]
+    assert [r.argument("m") for r in found[2:12:2]] == [8, 16, 16, 16, 14]
+    run(found)
+    for array, wanted in zip((w, v, y), expected):
+        np.testing.assert_array_equal(array, wanted)
+    assert Program(found, []).plan.nbytes < Program(records, []).plan.nbytes
+
+
+@pytest.mark.usefixtures("small_cache")
+@pytest.mark.parametrize("why", ["read again", "written twice", "the parameter is a factor"])
+def test_an_update_stays_where_it_must(why: str) -> None:
+    m, n, k = 70, 40, 9
+    w = given(numbers(m, n))
+    a, b = given(numbers(k, m)), w if why == "the parameter is a factor" else given(numbers(k, n))
+    gw = local(m * n)
+    between: list[Record] = []
+    if why == "read again":
+        between = [unary("neg", 4, gw, given(numbers(4)))]
+    elif why == "written twice":
+        between = [unary("neg", 4, w, gw)]
+    update = sgd([w], [gw], [m * n], np.zeros(6))
+    records = [product(m, n, k, a, b, gw), *between, update]
+    assert names(epilogues(records)) == names(records)
+
+
+@pytest.mark.usefixtures("small_cache")
+def test_an_update_does_not_pass_a_step_that_may_set_its_learning_rate() -> None:
+    w, gw = given(numbers(70, 40)), local(70 * 40)
+    records = [
+        product(70, 40, 9, given(numbers(9, 70)), given(numbers(9, 40)), gw),
+        Record(BY_NAME["tg_call_back"], (None, 0), "", [], Callback("lr", [], print, 0)),
+        sgd([w], [gw], [70 * 40], np.zeros(6)),
+    ]
+    found = names(epilogues(records))
+    assert found.index("call_back") < found.index("sgd")
+
+
+@pytest.mark.usefixtures("small_cache")
+@pytest.mark.parametrize("threads", [1, 2, 4])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_training_with_epilogues(optimizer: str, threads: int) -> None:
+    before = tensorgrad.get_num_threads()
+    tensorgrad.set_num_threads(threads)
+    try:
+        for batch, sizes in ((1, (70, 90, 50, 10)), (9, (70, 90, 50, 10)), (40, (64, 33, 21))):
+            for keep_grads in (False, True):
+                arguments = batch, sizes, "relu", optimizer, keep_grads
+                expected = trained(None, *arguments)
+                for passes in (("lower", "epilogues"), tuple(PASSES)):
+                    assert trained(passes, *arguments) == expected, (passes, *arguments)
+    finally:
+        tensorgrad.set_num_threads(before)
 
 
 _ = REDUCE

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from tensorgrad.compiler._passes._chains import chains
 from tensorgrad.compiler._passes._dead import dead
+from tensorgrad.compiler._passes._epilogues import epilogues
 from tensorgrad.compiler._passes._fold import fold
 from tensorgrad.compiler._passes._lower import lower
 from tensorgrad.compiler._recorder import Record
@@ -20,6 +21,7 @@ PASSES: dict[str, Callable[[list[Record]], list[Record]]] = {
     "lower": lower,
     "dead": dead,
     "fold": fold,
+    "epilogues": epilogues,
     "chains": chains,
     "plan": _plan,
 }

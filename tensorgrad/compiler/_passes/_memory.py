@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
 from tensorgrad.compiler._effects import Access, Data, Pointer
-from tensorgrad.compiler._recorder import Buffer, Callback, Record
+from tensorgrad.compiler._recorder import Callback, Record
 
 # Calls that do more than their accesses say.
 _HAVE_EFFECTS = frozenset(("tg_call_back", "tg_call_foreign"))
