@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from functools import update_wrapper
 from threading import RLock
-from time import perf_counter
+from time import perf_counter, sleep
 from types import CellType, FunctionType
 from typing import Any
 
@@ -40,6 +40,7 @@ from tensorgrad.shapes import checked_size
 
 MOST_PROGRAMS = 16  # kept for one function
 MOST_DIFFERENCES = 3  # recordings of one signature that may differ from the one before
+_WAITS = (0.0, 0.01, 0.05, 0.1)  # seconds
 _WRITER = "a compiled function"
 _FIRST_CHUNK = 64  # runs in one call into C, before it is known how long they take
 _CHUNK_SECONDS = 0.05  # how long a call may keep signals waiting
@@ -768,6 +769,16 @@ class Compiled:
         buffer.kind = "result"
         return Result(buffer, t, offset)
 
+    def _alive(self, recorder: Recorder, addresses: set[int]) -> set[int]:
+        """Those at which a storage still is. Another thread that records looks at all storages too: it
+        may hold one for a moment, and give it back without this recorder being told."""
+        for wait in _WAITS:
+            addresses &= recorder.addresses_alive()
+            if not addresses:
+                break
+            sleep(wait)
+        return addresses
+
     def _refuse_leaks(
         self,
         recorder: Recorder,
@@ -786,9 +797,7 @@ class Compiled:
         gc.collect()
         for node in [t._node for t in returned]:
             known |= _saved_by(node)
-        # another thread may have given back what this one made, which then was not told of
-        alive = recorder.addresses_alive()
-        for address in (recorder.live.keys() - known) & alive:
+        for address in self._alive(recorder, recorder.live.keys() - known):
             for record in recorder.records:
                 for access in record.accesses:
                     if access.buffer.address == address and access.buffer in recorder.made:
