@@ -46,6 +46,10 @@ def test_the_second_gradient_of_log1mexp_where_exp_is_infinite() -> None:
     np.testing.assert_allclose(second.numpy(), [-np.exp(2) / np.expm1(2) ** 2, 0, 0], rtol=1e-14)
 
 
+def test_the_gradient_of_logit_at_its_ends() -> None:
+    assert gradients(tg.logit, [0.0, 0.5, 1.0]) == [[inf, 4.0, inf]]
+
+
 # ---- clip ----------------------------------------------------------------------------------------
 
 LIMITS: list[tuple[Any, Any]] = [
