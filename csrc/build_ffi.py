@@ -43,11 +43,17 @@ enum { TG_ALLOCATED = -1, TG_FREED = -2 };
 
 def functions() -> list[tuple[str, list[tuple[str, str]]]]:
     """Return the functions that can be recorded: (name, parameters as (type, name))."""
-    text = re.sub(r"/\*.*?\*/", " ", between(HEADER.read_text(encoding="utf-8"), "calls"), flags=re.S)
+    text = re.sub(
+        r"/\*.*?\*/", " ", between(HEADER.read_text(encoding="utf-8"), "calls"), flags=re.S
+    )
     found = []
     for name, rest in re.findall(r"\bint (tg_\w+)\(([^)]*)\);", text):
-        parameters = [re.fullmatch(r"(.*?)\s*(\w+)", p.strip(), re.S).groups() for p in rest.split(",")]
-        found.append((name, [(" ".join(kind.split()), parameter) for kind, parameter in parameters]))
+        parameters = [
+            re.fullmatch(r"(.*?)\s*(\w+)", p.strip(), re.S).groups() for p in rest.split(",")
+        ]
+        found.append(
+            (name, [(" ".join(kind.split()), parameter) for kind, parameter in parameters])
+        )
     return found
 
 
@@ -70,9 +76,13 @@ def runners() -> str:
         loaded = ", ".join(_loaded(kind, i) for i, (kind, _) in enumerate(parameters))
         parts.append(f"static int run_{name}(const int64_t *w) {{ return {name}({loaded}); }}")
     parts.append("const tg_function tg_functions[] = {")
-    parts += [f'    {{"{name}", run_{name}, {len(parameters)}}},' for name, parameters in functions()]
+    parts += [
+        f'    {{"{name}", run_{name}, {len(parameters)}}},' for name, parameters in functions()
+    ]
     parts.append("};")
-    parts.append("const int tg_function_count = (int)(sizeof tg_functions / sizeof tg_functions[0]);")
+    parts.append(
+        "const int tg_function_count = (int)(sizeof tg_functions / sizeof tg_functions[0]);"
+    )
     return "\n".join(parts) + "\n"
 
 
@@ -80,7 +90,9 @@ def recorders() -> str:
     """Return C for the module: calls from Python go through functions that record where that is asked for."""
     parts = [_RECORDING]
     for i, (name, parameters) in enumerate(functions()):
-        declared = ", ".join(f"{kind} {parameter}".replace("* ", "*") for kind, parameter in parameters)
+        declared = ", ".join(
+            f"{kind} {parameter}".replace("* ", "*") for kind, parameter in parameters
+        )
         given = ", ".join(parameter for _, parameter in parameters)
         stored = ", ".join(_stored(kind, parameter) for kind, parameter in parameters)
         parts.append(

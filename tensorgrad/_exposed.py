@@ -184,7 +184,7 @@ def hand_out(
     array = as_ndarray(storage, ptr, shape, strides, code)
     capture = current_capture()
     if capture is not None:
-        return capture.handed_out(array)  # type: ignore[no-any-return]
+        return capture.handed_out(array)
     keeper = Handed(storage, array, ptr if strides is None else None, saved_before)
     return exposing_array(keeper, array)
 

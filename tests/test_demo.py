@@ -48,6 +48,23 @@ def test_the_same_seed_gives_the_same_run():
     assert len(lines[0]) == 2
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "options"),
+    [("sgd", ()), ("adam", ("--lr", "0.001")), ("adamw", ("--lr", "0.001"))],
+)
+def test_the_same_weights_with_and_without_compile(tmp_path, capsys, optimizer, options):
+    saved = []
+    for mode in ((), ("--eager",)):
+        path = tmp_path / f"weights{len(saved)}.npz"
+        given = ("--optimizer", optimizer, *options, "--epochs", "3", "--plot", "none")
+        assert main([*given, *mode, "--save", str(path)]) == 0
+        with np.load(path, allow_pickle=False) as arrays:
+            saved.append({name: arrays[name] for name in arrays})
+    assert saved[0].keys() == saved[1].keys()
+    for name, array in saved[0].items():
+        np.testing.assert_array_equal(array, saved[1][name])
+
+
 def test_trains_on_idx_files(tmp_path):
     rng = np.random.default_rng(0)
     for part, count in (("train", 200), ("t10k", 50)):

@@ -31,8 +31,10 @@ class RemovableHandle:
     """
 
     _next = 0
+    changes = 0  # how often a hook was registered or removed, anywhere
 
     def __init__(self, registered: Registered, hook: Any, first: bool = False) -> None:
+        RemovableHandle.changes += 1
         RemovableHandle._next += 1
         self.id = RemovableHandle._next
         self._registered = ref(registered)
@@ -44,6 +46,7 @@ class RemovableHandle:
 
     def remove(self) -> None:
         """Takes the hook away; does nothing if it is gone."""
+        RemovableHandle.changes += 1
         registered = self._registered()
         if registered is not None:
             registered.pop(self.id, None)

@@ -20,7 +20,16 @@ from tensorgrad.errors import CaptureError
 Array = np.ndarray[Any, Any]
 
 _DATA_DEPENDENT = frozenset(
-    ("argwhere", "bincount", "compress", "extract", "flatnonzero", "nonzero", "repeat", "trim_zeros")
+    (
+        "argwhere",
+        "bincount",
+        "compress",
+        "extract",
+        "flatnonzero",
+        "nonzero",
+        "repeat",
+        "trim_zeros",
+    )
     + ("unique", "unique_all", "unique_counts", "unique_inverse", "unique_values")
     + ("intersect1d", "setdiff1d", "setxor1d", "union1d", "histogram")
 )
@@ -75,7 +84,16 @@ class WatchedArray(NDArrayOperatorsMixin):
         return len(self.value)
 
 
-for _name in ("dtype", "flags", "itemsize", "nbytes", "ndim", "shape", "size", "strides"):
+for _name in (
+    "dtype",
+    "flags",
+    "itemsize",
+    "nbytes",
+    "ndim",
+    "shape",
+    "size",
+    "strides",
+):
     setattr(WatchedArray, _name, property(operator.attrgetter(f"value.{_name}")))
 for _name in ("T", "mT", "real", "imag"):
     _get = operator.attrgetter(_name)
@@ -97,7 +115,13 @@ def _method(name: str) -> Callable[..., Any]:
     def method(self: WatchedArray, *args: Any, **kwargs: Any) -> Any:
         if name in _DATA_DEPENDENT:
             _capture().refuse(f"the shape of {name}'s result depends on values", _SHAPE_HINT)
-        return _apply(function, f"numpy.{name}", (self, *args), kwargs, (self,) if name in _WRITING_METHODS else ())
+        return _apply(
+            function,
+            f"numpy.{name}",
+            (self, *args),
+            kwargs,
+            (self,) if name in _WRITING_METHODS else (),
+        )
 
     method.__name__ = name
     return method
@@ -341,7 +365,11 @@ def _plain_key(value: Any) -> Any:
         return tuple(map(_plain_key, value))
     if isinstance(value, dict):
         return tuple((k, _plain_key(v)) for k, v in value.items())
-    return value if isinstance(value, (int, float, complex, str, bool, bytes, type(None))) else str(value)
+    return (
+        value
+        if isinstance(value, (int, float, complex, str, bool, bytes, type(None)))
+        else str(value)
+    )
 
 
 __all__ = ["WatchedArray", "bounds", "one_step"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import inspect
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from functools import update_wrapper
@@ -27,6 +29,7 @@ from tensorgrad._tensor import Tensor, as_tensor, copy_into, empty_raw, over, vi
 from tensorgrad.autograd import _tape
 from tensorgrad.autograd._tape import Leaf, Node
 from tensorgrad.compiler._effects import Pointer
+from tensorgrad.compiler._fallback import split
 from tensorgrad.compiler._guards import Guards
 from tensorgrad.compiler._passes import PASSES, run_passes
 from tensorgrad.compiler._program import Program, copies, fingerprint
@@ -376,7 +379,8 @@ class Signature:
     def __init__(self, structure: Any, tensors: Sequence[Tensor]) -> None:
         self.structure = structure
         self.tensors = [
-            (t._shape, t._strides, t._code, t._node is not None, _first(tensors, t)) for t in tensors
+            (t._shape, t._strides, t._code, t._node is not None, _first(tensors, t))
+            for t in tensors
         ]
         self.gradients: list[tuple[Leaf, bool]] = []
 
@@ -436,6 +440,7 @@ class Compiled:
         self._passes = tuple(passes)
         self._replays: OrderedDict[int, Replay] = OrderedDict()  # the one used last comes last
         self._last: Replay | None = None  # the one that ran last
+        self._parts: Any = None  # of a function that was split: what is compiled, and what follows
         self._lock = RLock()
         self._running = False
         self._number = 0
@@ -446,10 +451,15 @@ class Compiled:
         return f"<compiled {name}: {len(self._replays)} programs>"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if captures and current_capture() is not None:  # it is part of another program
+        # part of another program; or it is to be seen what it does (detect_anomaly, viz.trace)
+        if (captures and current_capture() is not None) or _tape.writer_of is not None:
             return self._function(*args, **kwargs)
+        if self._parts is not None:
+            return self._run_parts(args, kwargs)
         last = self._last
-        if last is not None and not kwargs and last.takes(args):  # what is below, without its detours
+        if (
+            last is not None and not kwargs and last.takes(args)
+        ):  # what is below, without its detours
             with self._lock:
                 self._enter()
                 try:
@@ -613,12 +623,17 @@ class Compiled:
             leaf.spare.clear()
         iterator = iter(tensors)
         args, kwargs = unflatten(structure[0], iterator), unflatten(structure[1], iterator)
-        recorder = Recorder(tensors)
+        recorder = Recorder(tensors, inspect.unwrap(self._function), self._fallback)
         spare = _tape.MOST_SPARE
-        _tape.MOST_SPARE = -1  # a gradient's memory is not used again, so that all recordings are alike
+        _tape.MOST_SPARE = (
+            -1
+        )  # a gradient's memory is not used again, so that all recordings are alike
         try:
             with recorder:
                 result = self._function(*args, **kwargs)
+                if recorder.stopped:
+                    self._split(recorder.stopped, recorder.stopped_at)
+                    return result
                 if recorder.error is not None:
                     raise recorder.error
                 found = self._results(recorder, guards, leaves, had, result, tensors)
@@ -649,6 +664,30 @@ class Compiled:
         if len(self._replays) > MOST_PROGRAMS:
             self._replays.popitem(last=False)
         return result
+
+    def _split(self, why: str, line: int) -> None:
+        """Compiles what comes before the line, and leaves the rest to Python."""
+        parts = split(self._function, line)
+        if parts is None:
+            self._parts = (self._function, None)
+        else:
+            self._parts = (Compiled(parts[0], self._keep_grads, False, self._passes), parts[1])
+        warnings.warn(
+            f"{why}; {'all of it' if parts is None else 'what follows'} runs eagerly",
+            stacklevel=4,
+        )
+
+    def _run_parts(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call of a function that was split."""
+        first, rest = self._parts
+        if rest is None:
+            return first(*args, **kwargs)
+        values = first(*args, **kwargs)
+        leaves: list[Any] = []
+        flatten(values, leaves)
+        if any(_has_live_graph(t) for t in leaves):  # of which a program would keep nothing
+            self._parts = (self._function, None)
+        return rest(**values)
 
     def _confirm(self, before: Replay, replay: Replay) -> None:
         """Compares a recording with the one before."""
@@ -697,7 +736,9 @@ class Compiled:
             if gradient is None:
                 gradients.append((where, None))
             elif self._keep_grads or number is not None:
-                gradients.append((where, self._result(recorder, records, gradient, tensors, guards)))
+                gradients.append(
+                    (where, self._result(recorder, records, gradient, tensors, guards))
+                )
             else:
                 gradients.append((where, DISCARDED))
         self._refuse_leaks(recorder, returned, leaves)
@@ -763,6 +804,12 @@ class Compiled:
                         )
 
 
+def _has_live_graph(t: Any) -> bool:
+    """Whether a backward may start here."""
+    node = getattr(t, "_node", None)
+    return node.__class__ is Node and node is not _NO_GRAPH and node.rule is not None
+
+
 def _leaves(guards: Guards, tensors: Sequence[Tensor]) -> list[tuple[Leaf, int | None]]:
     """The leaves that the function can reach; those of inputs with the input's number."""
     found: dict[int, tuple[Leaf, int | None]] = {}
@@ -797,7 +844,11 @@ def _saved_by(node: Any) -> set[int]:
 def _difference(before: Replay, now: Replay) -> str:
     """What two recordings do differently, or ""."""
     constants = [
-        {address_of(s.ptr): bytes(s.owner.tobytes()) for s in r.recorder.constants if not _watched(s)}
+        {
+            address_of(s.ptr): bytes(s.owner.tobytes())
+            for s in r.recorder.constants
+            if not _watched(s)
+        }
         for r in (before, now)
     ]
     one = fingerprint(before.recorded, constants[0])
@@ -809,7 +860,9 @@ def _difference(before: Replay, now: Replay) -> str:
                 return f"at {site} it called {b[0].removeprefix('tg_')}, before {a[0].removeprefix('tg_')}"
             for name, x, y in zip(now.recorded[i].function.parameters, a[1], b[1]):
                 if x != y:
-                    return f"at {site} the {name} of {b[0].removeprefix('tg_')} was {x} and is now {y}"
+                    return (
+                        f"at {site} the {name} of {b[0].removeprefix('tg_')} was {x} and is now {y}"
+                    )
             return f"at {site} {b[2] and b[2][0]} got other values"
     if len(one) != len(two):
         longer = before if len(one) > len(two) else now

@@ -320,9 +320,9 @@ def _matrix(pointer: Pointer | None, rows: int, cols: int, step: int, item: int)
     return pointer, ((rows - 1) * step + cols) * item if rows > 0 and cols > 0 else 0
 
 
-def _product(  # type: ignore[no-untyped-def]
-    dtype, flags, m, n, k, a, lda, b, ldb, c, ldc
-):
+def _product(
+    dtype: int, flags: int, m: int, n: int, k: int, a: Any, lda: int, b: Any, ldb: int, c: Any, ldc: int
+) -> tuple[tuple[Any, int, str], ...]:
     item = ITEM[dtype]
     a_shape = (k, m) if flags & lib.TG_TRANS_A else (m, k)
     b_shape = (n, k) if flags & lib.TG_TRANS_B else (k, n)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tensorgrad._tensor import Tensor
+from tensorgrad.autograd import RemovableHandle
 from tensorgrad.autograd._modes import mode
 from tensorgrad.nn import Module
 from tensorgrad.nn import _module as module_state
@@ -24,6 +25,7 @@ from tensorgrad.random import Generator
 _PLAIN = (int, float, complex, str, bytes, bool, type(None))
 _MOST = 20_000  # places looked at
 _MISSING = object()
+_CACHES = frozenset(("_buffers", "_hooks", "_steps"))  # of a module
 
 
 class Place:
@@ -54,7 +56,26 @@ class Place:
 
     def __repr__(self) -> str:
         now = self.now()
-        return f"{self.name} was {self.expected!r} and is {'gone' if now is _MISSING else repr(now)}"
+        return (
+            f"{self.name} was {self.expected!r} and is {'gone' if now is _MISSING else repr(now)}"
+        )
+
+
+class Keys:
+    """The attributes that a module has."""
+
+    def __init__(self, attributes: dict[str, Any], name: str) -> None:
+        self.attributes = attributes
+        self.name = name
+        self.keys = attributes.keys() - _CACHES
+
+    def holds(self) -> bool:
+        """Whether there are no others, and none is gone."""
+        return self.attributes.keys() - _CACHES == self.keys
+
+    def __repr__(self) -> str:
+        changed = sorted((self.attributes.keys() - _CACHES) ^ self.keys)
+        return f"{self.name} got or lost {', '.join(changed)}"
 
 
 class Held:
@@ -87,20 +108,25 @@ class Guards:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.places: list[Place] = []  # looked at before each run
-        self.module_places: list[Place] = []  # looked at when an attribute of a module was set
+        self.module_places: list[
+            Place | Keys
+        ] = []  # looked at when an attribute of a module was set
         self.tensors: list[Held] = []
         self.lengths: list[tuple[Any, int, str]] = []
         self.generators: list[Generator] = []
         self.optimizers: list[Optimizer] = []
         self.mode = mode.enabled
         self.changes = module_state.changes
+        self.hooks = RemovableHandle.changes
         self._seen: set[int] = set()
         self._keep: list[Any] = []
-        self._function(function, getattr(function, "__name__", "the function"))
+        self._function(function, getattr(function, "__name__", "the function"), root=True)
 
     # ---- walking
 
-    def _note(self, container: Any, key: Any, value: Any, name: str, of_module: bool = False) -> None:
+    def _note(
+        self, container: Any, key: Any, value: Any, name: str, of_module: bool = False
+    ) -> None:
         if len(self.places) + len(self.module_places) < _MOST:
             places = self.module_places if of_module else self.places
             places.append(Place(container, key, value, name))
@@ -125,8 +151,9 @@ class Guards:
         elif isinstance(value, LRScheduler):
             self._value(value.optimizer, f"{name}.optimizer")
         elif isinstance(value, Module):
+            self.module_places.append(Keys(value.__dict__, name))
             for key, part in list(value.__dict__.items()):
-                if key not in ("_steps", "_buffers"):
+                if key not in _CACHES:
                     self._note(value.__dict__, key, part, f"{name}.{key}", of_module=True)
         elif isinstance(value, (types.FunctionType, types.MethodType, functools.partial)):
             self._function(value, name)
@@ -148,7 +175,7 @@ class Guards:
                 for key, part in list(attributes.items()):
                     self._note(attributes, key, part, f"{name}.{key}")
 
-    def _function(self, function: Any, name: str) -> None:
+    def _function(self, function: Any, name: str, root: bool = False) -> None:
         if isinstance(function, functools.partial):
             self._value(function.args, f"{name}.args")
             self._value(function.keywords, f"{name}.keywords")
@@ -163,7 +190,7 @@ class Guards:
         if not isinstance(function, types.FunctionType):
             self._value(function, name)
             return
-        if _of_library(function):
+        if _of_library(function) and not root:
             return
         for variable, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
             try:
@@ -186,13 +213,15 @@ class Guards:
         """What no longer holds, or "": to be asked before a run."""
         if mode.enabled is not self.mode:
             return "the recording of gradients was switched"
+        if self.hooks != RemovableHandle.changes:
+            return "a hook was registered or removed"
         for place in self.places:
             if not place.holds():
                 return repr(place)
         if self.changes != module_state.changes:
-            for place in self.module_places:
-                if not place.holds():
-                    return repr(place)
+            for part in self.module_places:
+                if not part.holds():
+                    return repr(part)
             self.changes = module_state.changes
         for held in self.tensors:
             if not held.holds():
@@ -207,7 +236,13 @@ class Guards:
 
         gradients: (leaf, whether it had a gradient) pairs. before_run: functions that say whether they
         are ready."""
-        scope: dict[str, Any] = {"mode": mode, "state": module_state, "self": self, "missing": _MISSING}
+        scope: dict[str, Any] = {
+            "mode": mode,
+            "state": module_state,
+            "self": self,
+            "missing": _MISSING,
+        }
+        scope["handle"] = RemovableHandle
         lines = [f"if mode.enabled is not {self.mode}: return False"]
 
         def name(value: Any) -> str:
@@ -235,6 +270,7 @@ class Guards:
                 )
             else:
                 lines.append(f"if {now} is not {expected}: return False")
+        lines.append(f"if handle.changes != {self.hooks}: return False")
         lines.append("if self.changes != state.changes and self.changed(): return False")
         for held in self.tensors:
             t = name(held.tensor)
@@ -254,7 +290,9 @@ class Guards:
 
     def trim(self, used: set[int]) -> None:
         """Forgets tensors that the program does not use. used: ids of their storages."""
-        self.tensors = [h for h in self.tensors if id(h.tensor._storage) in used or h.node is not None]
+        self.tensors = [
+            h for h in self.tensors if id(h.tensor._storage) in used or h.node is not None
+        ]
         self.places = [p for p in self.places if not _immutable(p)]
 
 

@@ -62,9 +62,7 @@ class Program:
         self.slots = list(slots)
         self.buffers = number_buffers(records)
         given = {id(b) for b in self.slots}
-        self.plan: Plan = plan_memory(
-            self.records, [b for b in self.buffers if id(b) not in given]
-        )
+        self.plan: Plan = plan_memory(self.records, [b for b in self.buffers if id(b) not in given])
         self.arena: Storage = allocate(max(self.plan.nbytes, 1))
         if not self.arena.ptr:
             raise OutOfMemoryError(f"compile: no memory for a program of {self.plan.nbytes} bytes")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from linecache import getline
 from pathlib import Path
 from threading import get_ident
-from typing import Any, NoReturn
+from typing import Any
 from weakref import ref
 
 import numpy as np
@@ -31,10 +31,19 @@ from tensorgrad._native import (
 )
 from tensorgrad._tensor import Tensor, _extent
 from tensorgrad.compiler._arrays import WatchedArray, bounds, one_step
-from tensorgrad.compiler._effects import BY_NAME, FUNCTIONS, MAX_DIMS, Access, Data, Function, Pointer
+from tensorgrad.compiler._effects import (
+    BY_NAME,
+    FUNCTIONS,
+    MAX_DIMS,
+    Access,
+    Data,
+    Function,
+    Pointer,
+)
 from tensorgrad.errors import CaptureError
 
 _PACKAGE = str(Path(__file__).parent.parent) + os.sep
+_DEMO = _PACKAGE + "demo" + os.sep
 _HERE = str(Path(__file__).parent) + os.sep
 
 
@@ -115,7 +124,9 @@ def user_frame() -> Any:
     frame: Any = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
-        if not name.startswith((_PACKAGE, "<op ", "<kernel ")) and "cffi" not in name:
+        if name.startswith(_DEMO) or not (
+            name.startswith((_PACKAGE, "<op ", "<kernel ")) or "cffi" in name
+        ):
             return frame
         frame = frame.f_back
     return sys._getframe(1)
@@ -141,13 +152,21 @@ def _inside_op() -> bool:
 
 
 _FUNCTION = _PACKAGE + os.path.join("autograd", "_function.py")
-_TABLES = frozenset(("arrays", "done", "gradients", "grads", "inputs", "means", "momenta", "squares"))
+_TABLES = frozenset(
+    ("arrays", "done", "gradients", "grads", "inputs", "means", "momenta", "squares")
+)
 
 
 class Recorder:
     """What records the calls of a thread while it is `active`."""
 
-    def __init__(self, inputs: Sequence[Tensor]) -> None:
+    def __init__(self, inputs: Sequence[Tensor], function: Any = None, stops: bool = False) -> None:
+        """inputs: what the function is given. stops: whether what cannot be recorded ends the recording,
+        at `stopped_at`, instead of raising CaptureError."""
+        self._code = getattr(function, "__code__", None)
+        self._stops = stops
+        self.stopped = ""  # why the recording ended early
+        self.stopped_at = 0  # the line of the function
         self.records: list[Record] = []
         self.error: BaseException | None = None  # met while recording, where it could not be raised
         self.live: dict[int, Buffer] = {}  # made on the way and not given back
@@ -158,7 +177,9 @@ class Recorder:
         self.arrays: dict[int, Buffer] = {}
         self.kept: list[Any] = []  # what must live as long as the program
         self.before_run: list[Callable[[], bool]] = []  # to be called before each run
-        self.dropped: set[int] = set()  # ids of leaves whose gradient was dropped before it was used
+        self.dropped: set[int] = (
+            set()
+        )  # ids of leaves whose gradient was dropped before it was used
         self.constants: list[Any] = []  # storages of arrays that became tensors on the way
         self._storages: list[ref[Any]] | None = None
         self._paused = 0
@@ -175,7 +196,7 @@ class Recorder:
 
     def __exit__(self, *error: object) -> None:
         lib.tg_record(0)
-        del captures[get_ident()]
+        captures.pop(get_ident(), None)
 
     def pause(self, on: bool) -> None:
         """Begins or ends a time in which nothing is recorded."""
@@ -183,7 +204,7 @@ class Recorder:
 
     def told(self, number: int, words: Any) -> None:
         """A call was made. Never raises: there is C between this and the caller."""
-        if self.error is not None:
+        if self.error is not None or self.stopped:
             return
         try:
             if number == _FREED:
@@ -312,6 +333,7 @@ class Recorder:
         for the function itself, which could do anything with the values."""
         if not self._paused and not _inside_op():
             self.refuse_reading("numpy()")
+            return array.value
         return array
 
     def refuse_reading(self, what: str) -> None:
@@ -319,9 +341,18 @@ class Recorder:
         if not self._paused:
             self.refuse(f"{what} reads values, which a replay has only afterwards", _READING)
 
-    def refuse(self, why: str, hint: str) -> NoReturn:
-        """Raises CaptureError for the line that is running."""
-        raise CaptureError(f"compile: {why} (at {user_line()}). {hint}")
+    def refuse(self, why: str, hint: str) -> None:
+        """Raises CaptureError for the line that is running, or ends the recording."""
+        message = f"compile: {why} (at {user_line()})"
+        if not self._stops:
+            raise CaptureError(f"{message}. {hint}")
+        if not self.stopped:
+            self.stopped = message
+            frame: Any = sys._getframe(1)
+            while frame is not None and frame.f_code is not self._code:
+                frame = frame.f_back
+            self.stopped_at = 0 if frame is None else frame.f_lineno
+            self.__exit__()
 
     def borrowed(self, storage: BorrowedStorage) -> None:
         """Takes note of a NumPy array that became a tensor on the way: a constant, unless it is memory
@@ -377,7 +408,9 @@ class Recorder:
             if p.base in ("float", "double") and not p.pointer:
                 double = float(argument)
                 reals.append(
-                    double if p.base == "double" else struct.unpack("I", struct.pack("f", double))[0]
+                    double
+                    if p.base == "double"
+                    else struct.unpack("I", struct.pack("f", double))[0]
                 )
             elif not p.pointer:
                 integers.append(_signed(int(argument)))
@@ -389,7 +422,9 @@ class Recorder:
                 integers.append(place)
                 if place is not None and t.nbytes:
                     mode = "r" if p.const else "rw"  # it may write a part
-                    accesses.append(Access(place.buffer, place.offset, place.offset + t.nbytes, mode))
+                    accesses.append(
+                        Access(place.buffer, place.offset, place.offset + t.nbytes, mode)
+                    )
         self.keep(kernel)
         if not _FOREIGN or not kernel.address or len(integers) > 16 or len(reals) > 8:
             self.refuse(
@@ -398,7 +433,12 @@ class Recorder:
             )
         integers += [0] * (16 - len(integers))
         reals += [0.0] * (8 - len(reals))
-        arguments = (kernel.address, kernel.returns == "int", Data(tuple(integers)), Data(tuple(reals)))
+        arguments = (
+            kernel.address,
+            kernel.returns == "int",
+            Data(tuple(integers)),
+            Data(tuple(reals)),
+        )
         self.records.append(Record(_CALL_FOREIGN, arguments, user_line(), accesses))
 
     def python_step(self, name: str, run: Callable[[], Any]) -> None:
@@ -421,7 +461,9 @@ def _memory_of(storage: Any) -> tuple[int, int]:
         except AttributeError:  # it is just being made
             return 0, 0
         return (address_of(ptr), lib.tg_block_bytes(ptr)) if ptr else (0, 0)
-    low, high = bounds(storage.owner if not isinstance(storage.owner, WatchedArray) else storage.owner.value)
+    low, high = bounds(
+        storage.owner if not isinstance(storage.owner, WatchedArray) else storage.owner.value
+    )
     return low, high - low
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import tensorgrad
-from tensorgrad.demo._training import ACTIVATIONS
+from tensorgrad.demo._training import ACTIVATIONS, OPTIMIZERS
 
 DEFAULT_PLOT = Path("digits.png")
 PLOT_FORMATS = (".png", ".svg", ".pdf")
@@ -61,6 +61,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--epochs", type=_whole(1), default=30, metavar="N", help="(default: %(default)s)")
     add("--batch-size", type=_whole(1), default=32, metavar="N", help="(default: %(default)s)")
     add(
+        "--optimizer",
+        choices=sorted(OPTIMIZERS),
+        default="sgd",
+        help="adam and adamw want a smaller --lr, such as 0.001 (default: %(default)s)",
+    )
+    add("--eager", action="store_true", help="train without tensorgrad.compile: the same weights")
+    add(
         "--lr",
         type=_number(above=0.0),
         default=0.1,
@@ -72,7 +79,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         type=_number(least=0.0),
         default=0.9,
         metavar="X",
-        help="(default: %(default)s)",
+        help="of sgd (default: %(default)s)",
     )
     add(
         "--weight-decay",

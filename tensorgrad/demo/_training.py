@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 import tensorgrad
-from tensorgrad import nn, optim
+from tensorgrad import Tensor, nn, optim
 from tensorgrad.data import DataLoader
 from tensorgrad.data._progress import Progress
 from tensorgrad.errors import TensorgradError
@@ -28,6 +28,13 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
+    "adam": optim.Adam,
+    "adamw": optim.AdamW,
+    "sgd": optim.SGD,
+}
+
+
 class DivergedError(TensorgradError, ArithmeticError):
     """The loss is no finite number any more."""
 
@@ -41,6 +48,8 @@ class Options(Protocol):
     batch_size: int
     epochs: int
     seed: int
+    optimizer: str
+    eager: bool
 
 
 @dataclass
@@ -131,12 +140,20 @@ def train(
     Raises:
         DivergedError: the loss is NaN or infinite.
     """
-    optimizer = optim.SGD(
-        model.parameters(),
-        lr=options.lr,
-        momentum=options.momentum,
-        weight_decay=options.weight_decay,
+    own = {"momentum": options.momentum} if options.optimizer == "sgd" else {}
+    optimizer = OPTIMIZERS[options.optimizer](
+        model.parameters(), lr=options.lr, weight_decay=options.weight_decay, **own
     )
+
+    def step(images: Tensor, targets: Tensor) -> Tensor:
+        optimizer.zero_grad()
+        loss: Tensor = criterion(model(images), targets)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    if not options.eager:
+        step = tensorgrad.compile(step)
     loader = DataLoader(
         train_set, batch_size=options.batch_size, shuffle=True, generator=options.seed
     )
@@ -144,7 +161,7 @@ def train(
     with Progress(epochs * len(train_set), "samples") as bar:
         for epoch in range(1, epochs + 1):
             label = f"epoch {epoch:{len(str(epochs))}}/{epochs}"
-            loss = _train_epoch(model, loader, criterion, optimizer, label, bar, history)
+            loss = _train_epoch(model, loader, step, label, bar, history)
             evaluation = evaluate(model, test_set, criterion)
             _check_finite(evaluation.loss, label)
             history.train_loss.append(loss)
@@ -160,8 +177,7 @@ def train(
 def _train_epoch(
     model: nn.Module,
     loader: DataLoader,
-    criterion: nn.Module,
-    optimizer: optim.SGD,
+    step: Callable[[Tensor, Tensor], Tensor],
     label: str,
     bar: Progress,
     history: History,
@@ -171,11 +187,7 @@ def _train_epoch(
     total, count, start = 0.0, 0, time.perf_counter()
     try:
         for images, targets in loader:
-            optimizer.zero_grad()
-            loss = criterion(model(images), targets)
-            loss.backward()
-            optimizer.step()
-            value, size = loss.item(), len(targets)
+            value, size = step(images, targets).item(), len(targets)
             _check_finite(value, label)
             total += value * size
             count += size
