@@ -105,7 +105,9 @@ class BorrowedStorage:
 
     def __init__(self, owner: np.ndarray[Any, Any]) -> None:
         self.owner = owner
-        array = getattr(owner, "value", owner)  # it stands for an array while a function is recorded
+        array = getattr(
+            owner, "value", owner
+        )  # it stands for an array while a function is recorded
         self.ptr = ffi.cast("void *", array.__array_interface__["data"][0])
         self.written = 0
         if captures and (capture := current_capture()) is not None:

@@ -3,19 +3,17 @@
  * The result is walked line by line along its last dimension. A kernel takes operands that step by 0 or 1 there; an operand
  * that steps otherwise (a transposed one) is first brought into a tile of that form, a few lines at a time, in cache.
  */
-#include "../kernels/table.h"
 #include "custom.h"
+#include "elementwise.h"
 #include "streaming.h"
 
 enum {
-    CHEAP_GRAIN = 1 << 15,
-    COSTLY_GRAIN = 1 << 12,
     TILE_ROWS = 32, /* so that what is read of a transposed operand is whole cache lines */
     TILE_COLUMNS = 128,
     OPERANDS = TG_MAP_INPUTS /* a, b; condition, a, b of where */
 };
 
-#define TG_BINARY_GRAIN(name, cost, expression) TG_##cost == TG_CHEAP ? CHEAP_GRAIN : COSTLY_GRAIN,
+#define TG_BINARY_GRAIN(name, cost, expression) TG_##cost == TG_CHEAP ? TG_CHEAP_GRAIN : TG_COSTLY_GRAIN,
 static const int64_t grain_of[] = {TG_BINARY_OPS(TG_BINARY_GRAIN)};
 
 typedef struct {
@@ -251,26 +249,37 @@ static int check_and_run(binary_call *c, int given, int64_t n, const tg_layout *
     return TG_OK;
 }
 
-int tg_binary(int op, int dtype, int64_t n, const void *a, const void *b, void *y, const tg_layout *layout) {
-    if (op < 0 || !tg_is_dtype(dtype)) return TG_BAD_ARGUMENT;
-    binary_call call = {.dtype = dtype, .operands = {{.data = a}, {.data = b}}, .y = y};
+tg_binary_fn tg_find_binary(int op, int dtype, int64_t *grain) {
+    if (op < 0 || !tg_is_dtype(dtype)) return NULL;
     if (op < TG_BINARY_COUNT) {
-        call.binary = tg_active->binary[dtype]->op[op];
-        call.grain = grain_of[op];
-    } else {
-        const tg_custom *custom = tg_custom_at(TG_BINARY, op - TG_BINARY_COUNT);
-        if (!custom) return TG_BAD_ARGUMENT;
-        call.binary = (tg_binary_fn)custom->functions[dtype][0];
-        call.grain = custom->cost == TG_CHEAP ? CHEAP_GRAIN : COSTLY_GRAIN;
+        *grain = grain_of[op];
+        return tg_active->binary[dtype]->op[op];
     }
-    return check_and_run(&call, 2, n, layout);
+    const tg_custom *custom = tg_custom_at(TG_BINARY, op - TG_BINARY_COUNT);
+    if (!custom) return NULL;
+    *grain = custom->cost == TG_CHEAP ? TG_CHEAP_GRAIN : TG_COSTLY_GRAIN;
+    return (tg_binary_fn)custom->functions[dtype][0];
+}
+
+tg_map_fn tg_find_map(int op, int dtype, int *inputs, int64_t *grain) {
+    const tg_custom *custom = tg_custom_at(TG_MAP, op);
+    if (!custom || !tg_is_dtype(dtype)) return NULL;
+    *inputs = custom->inputs;
+    *grain = custom->cost == TG_CHEAP ? TG_CHEAP_GRAIN : TG_COSTLY_GRAIN;
+    return (tg_map_fn)custom->functions[dtype][0];
+}
+
+int tg_binary(int op, int dtype, int64_t n, const void *a, const void *b, void *y, const tg_layout *layout) {
+    binary_call call = {.dtype = dtype, .operands = {{.data = a}, {.data = b}}, .y = y};
+    call.binary = tg_find_binary(op, dtype, &call.grain);
+    return call.binary ? check_and_run(&call, 2, n, layout) : TG_BAD_ARGUMENT;
 }
 
 int tg_where(int dtype, int64_t n, const uint8_t *condition, const void *a, const void *b, void *y,
              const tg_layout *layout) {
     if (!tg_is_dtype(dtype)) return TG_BAD_ARGUMENT;
     binary_call call = {.dtype = dtype,
-                        .grain = CHEAP_GRAIN,
+                        .grain = TG_CHEAP_GRAIN,
                         .where = tg_active->binary[dtype]->where,
                         .operands = {{.data = (const char *)condition}, {.data = a}, {.data = b}},
                         .y = y};
@@ -279,13 +288,10 @@ int tg_where(int dtype, int64_t n, const uint8_t *condition, const void *a, cons
 
 int tg_map(int op, int dtype, int64_t n, const void *const *in, void *y, const tg_layout *layout,
            const double *params) {
-    const tg_custom *custom = tg_custom_at(TG_MAP, op);
-    if (!custom || !tg_is_dtype(dtype) || !in || !params) return TG_BAD_ARGUMENT;
-    binary_call call = {.dtype = dtype,
-                        .grain = custom->cost == TG_CHEAP ? CHEAP_GRAIN : COSTLY_GRAIN,
-                        .map = (tg_map_fn)custom->functions[dtype][0],
-                        .params = params,
-                        .y = y};
-    for (int k = 0; k < custom->inputs; k++) call.operands[k].data = in[k];
-    return check_and_run(&call, custom->inputs, n, layout);
+    binary_call call = {.dtype = dtype, .params = params, .y = y};
+    int inputs;
+    call.map = tg_find_map(op, dtype, &inputs, &call.grain);
+    if (!call.map || !in || !params) return TG_BAD_ARGUMENT;
+    for (int k = 0; k < inputs; k++) call.operands[k].data = in[k];
+    return check_and_run(&call, inputs, n, layout);
 }

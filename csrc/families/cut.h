@@ -50,4 +50,9 @@ static inline tg_place tg_unit_place(const tg_cut *c, int64_t unit) {
                       (o * c->blocks + block) * c->inner + column};
 }
 
+/* What is left of tg_reduce when the blocks have been reduced by somebody else: combines their results, and brings a mean or a norm
+ * to its end. partial: (outer, blocks, inner), not in scratch slots 0 and 1; with one block it is y. */
+int tg_reduce_blocks(int op, int dtype, int64_t outer, int64_t n, int64_t inner, int64_t blocks, const void *partial,
+                     void *y);
+
 #endif

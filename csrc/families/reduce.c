@@ -54,6 +54,12 @@ static int reduce(int op, int dtype, int64_t outer, int64_t n, int64_t inner, co
     return reduce(combining_op[op], dtype, outer, call.cut.blocks, inner, call.y, y, !slot);
 }
 
+/* What is left to do when the n elements of each of the outputs have been combined. */
+static void finish(int op, int dtype, int64_t outputs, int64_t n, void *y) {
+    if (op == TG_REDUCE_mean) tg_active->reduce[dtype]->divide(outputs, y, (double)n);
+    if (op == TG_REDUCE_norm) tg_active->reduce[dtype]->root(outputs, y);
+}
+
 /* What both entry points demand of their sizes. *outputs: outer * inner */
 static int check_sizes(int dtype, int64_t outer, int64_t n, int64_t inner, int64_t *outputs) {
     int64_t bytes;
@@ -71,8 +77,14 @@ int tg_reduce(int op, int dtype, int64_t outer, int64_t n, int64_t inner, const 
     if (status != TG_OK || outputs == 0) return status;
     if (!y || (n > 0 && !x)) return TG_BAD_ARGUMENT;
     status = reduce(op, dtype, outer, n, inner, x, y, 0);
-    if (status == TG_OK && op == TG_REDUCE_mean) tg_active->reduce[dtype]->divide(outputs, y, (double)n);
-    if (status == TG_OK && op == TG_REDUCE_norm) tg_active->reduce[dtype]->root(outputs, y);
+    if (status == TG_OK) finish(op, dtype, outputs, n, y);
+    return status;
+}
+
+int tg_reduce_blocks(int op, int dtype, int64_t outer, int64_t n, int64_t inner, int64_t blocks, const void *partial,
+                     void *y) {
+    const int status = blocks == 1 ? TG_OK : reduce(combining_op[op], dtype, outer, blocks, inner, partial, y, 0);
+    if (status == TG_OK) finish(op, dtype, outer * inner, n, y);
     return status;
 }
 

@@ -1,12 +1,9 @@
 /* Entry points of the unary family: check the arguments, split the work, call the active table. */
-#include "../kernels/table.h"
 #include "custom.h"
+#include "elementwise.h"
 #include "streaming.h"
 
-/* Elements below which a second thread costs more than it brings. */
-enum { CHEAP_GRAIN = 1 << 15, COSTLY_GRAIN = 1 << 12 };
-
-#define TG_UNARY_GRAIN(name, cost, ...) TG_##cost == TG_CHEAP ? CHEAP_GRAIN : COSTLY_GRAIN,
+#define TG_UNARY_GRAIN(name, cost, ...) TG_##cost == TG_CHEAP ? TG_CHEAP_GRAIN : TG_COSTLY_GRAIN,
 static const int64_t grain_of[] = {TG_UNARY_OPS(TG_UNARY_GRAIN)};
 
 typedef struct {
@@ -43,8 +40,7 @@ static void unary_range(void *ctx, int64_t begin, int64_t end) {
     tg_stream_fence();
 }
 
-/* The kernels of an op; 0 if there is no such op. */
-static int find(int op, int dtype, tg_unary_fn *forward, tg_unary_grad_fn *gradient, int64_t *grain) {
+int tg_find_unary(int op, int dtype, tg_unary_fn *forward, tg_unary_grad_fn *gradient, int64_t *grain) {
     if (op < 0 || !tg_is_dtype(dtype)) return 0;
     if (op < TG_UNARY_COUNT) {
         *forward = tg_active->unary[dtype]->forward[op];
@@ -56,7 +52,7 @@ static int find(int op, int dtype, tg_unary_fn *forward, tg_unary_grad_fn *gradi
     if (!custom) return 0;
     *forward = (tg_unary_fn)custom->functions[dtype][0];
     *gradient = (tg_unary_grad_fn)custom->functions[dtype][1];
-    *grain = custom->cost == TG_CHEAP ? CHEAP_GRAIN : COSTLY_GRAIN;
+    *grain = custom->cost == TG_CHEAP ? TG_CHEAP_GRAIN : TG_COSTLY_GRAIN;
     return 1;
 }
 
@@ -71,7 +67,7 @@ int tg_unary(int op, int dtype, int64_t n, const void *x, void *y, double p0, do
     tg_unary_fn forward;
     tg_unary_grad_fn gradient;
     int64_t grain;
-    if (!find(op, dtype, &forward, &gradient, &grain)) return TG_BAD_ARGUMENT;
+    if (!tg_find_unary(op, dtype, &forward, &gradient, &grain)) return TG_BAD_ARGUMENT;
     if (n < 0) return TG_BAD_SIZE;
     if (n == 0) return TG_OK;
     if (!x || !y) return TG_BAD_ARGUMENT;
@@ -84,7 +80,7 @@ int tg_unary_grad(int op, int dtype, int64_t n, const void *gy, const void *s, v
     tg_unary_fn forward;
     tg_unary_grad_fn gradient;
     int64_t grain;
-    if (!find(op, dtype, &forward, &gradient, &grain)) return TG_BAD_ARGUMENT;
+    if (!tg_find_unary(op, dtype, &forward, &gradient, &grain)) return TG_BAD_ARGUMENT;
     if (n < 0) return TG_BAD_SIZE;
     if (n == 0) return TG_OK;
     if (!gy || !s || !gx) return TG_BAD_ARGUMENT;

@@ -73,7 +73,7 @@ int64_t tg_cache_bytes(int level);          /* data cache size of the CPU, level
  * inputs: how many, 1 to 4. Returns the op's id, or a status as a negative number. */
 int tg_custom_add(int family, int cost, int inputs, const void *f32, const void *f64);
 int tg_custom_inputs(int family, int op); /* how many inputs an op added so has; -1 for no such op */
-const void *tg_services(void); /* the tg_api of tensorgrad_kernel.h, for modules of kernels */
+const void *tg_services(void);            /* the tg_api of tensorgrad_kernel.h, for modules of kernels */
 
 /* ---- threads ---------------------------------------------------------------------------------------------------- */
 
@@ -123,6 +123,40 @@ int tg_where(int dtype, int64_t n, const uint8_t *condition, const void *a, cons
 /* y = op(in[0], ...) with broadcasting, for a custom op of 1 to 4 inputs. layout: strides of the inputs; NULL: all are (n).
  * params: (4), read during the call. */
 int tg_map(int op, int dtype, int64_t n, const void *const *in, void *y, const tg_layout *layout, const double *params);
+
+/* ---- elementwise chains ----------------------------------------------------------------------------------------- */
+
+/* One of the arrays that a chain works with. All have the chain's n elements, as far as they are looked at: element i is
+ * data[i / repeat % period]. */
+typedef struct {
+    void *data;             /* NULL: only needed on the way, and never stored as a whole */
+    int64_t itemsize;       /* of the dtype; 1: a condition of where */
+    int64_t repeat, period; /* of what a step makes 1 and n */
+    int64_t slot;           /* of what a step makes: where in the cache its elements are, from 0; else -1 */
+} tg_tile_value;
+
+enum tg_tile_kind { TG_TILE_UNARY = 0, TG_TILE_UNARY_GRAD = 1, TG_TILE_BINARY = 2, TG_TILE_WHERE = 3, TG_TILE_MAP = 4 };
+
+/* The call of the function of that name on values: `in` in the order of its parameters, -1 for none. */
+typedef struct {
+    int64_t kind, op;
+    int64_t in[4], y;
+    double p[4]; /* p0 and p1, or params */
+} tg_tile_step;
+
+/* tg_reduce of a value that is (outer, n, inner) */
+typedef struct {
+    int64_t op, value, outer, n, inner;
+    void *y;
+} tg_tile_sum;
+
+/* Runs the steps one after another, each on n elements, and then the sums, with the same bits as one call for each would give: a
+ * tile at a time, all steps on it while it is in the first cache. A slot may take the place of one whose value is not read any
+ * more. The first `once` steps give the same for every tile, and are run for one only. What is stored must not overlap what is
+ * read, unless it is the same whole array, and then every step that reads it comes before the one that stores it. All sums must
+ * have the same tg_tiles_unit, other than 0. At most 256 values and steps, and 8 sums. */
+int tg_tiles(int dtype, int64_t n, int64_t values_count, const tg_tile_value *values, int64_t steps_count,
+             const tg_tile_step *steps, int64_t once, int64_t sums_count, const tg_tile_sum *sums);
 
 /* ---- moving data ------------------------------------------------------------------------------------------------ */
 
@@ -317,6 +351,9 @@ int tg_call_back(void *function, int64_t id);
 int tg_call_foreign(void *function, int has_status, const int64_t *integers, const double *reals);
 
 /* calls: end */
+
+/* How many elements of (outer, n, inner) a reduction takes at a time, when it is one of tg_tiles; 0: it cannot be. */
+int64_t tg_tiles_unit(int64_t outer, int64_t n, int64_t inner);
 
 /* ---- programs: recorded calls that one call replays -------------------------------------------------------------------- */
 

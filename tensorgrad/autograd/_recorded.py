@@ -86,7 +86,7 @@ class Parameter:
 def _written(annotation: Any) -> str:
     """An annotation as the source has it, whether or not it was evaluated."""
     if isinstance(annotation, str):
-        return annotation.strip("'\"")
+        return annotation.strip("'\"").removeprefix("tensorgrad.")
     if isinstance(annotation, type):
         return annotation.__name__
     return str(annotation).removeprefix("tensorgrad._tensor.")

@@ -16,7 +16,7 @@ from heapq import heappop, heappush
 from sys import getrefcount
 from typing import Any
 
-from tensorgrad._native import Storage, clock
+from tensorgrad._native import Storage, captures, clock
 from tensorgrad.autograd._modes import mode
 from tensorgrad.errors import GradientError, InplaceError
 
@@ -67,6 +67,7 @@ class Leaf:
             gradient is not None
             and gradient._size <= MOST_SPARE
             and not self.spare
+            and not captures  # all recordings of a function use memory alike
             and getrefcount(gradient) == 2  # ours, and getrefcount's own
             and getrefcount(gradient._storage) == 2  # the gradient's, and getrefcount's own
             and gradient._storage.__class__ is Storage

@@ -20,18 +20,8 @@ from tensorgrad.errors import CaptureError
 Array = np.ndarray[Any, Any]
 
 _DATA_DEPENDENT = frozenset(
-    (
-        "argwhere",
-        "bincount",
-        "compress",
-        "extract",
-        "flatnonzero",
-        "nonzero",
-        "repeat",
-        "trim_zeros",
-    )
-    + ("unique", "unique_all", "unique_counts", "unique_inverse", "unique_values")
-    + ("intersect1d", "setdiff1d", "setxor1d", "union1d", "histogram")
+    "argwhere bincount compress extract flatnonzero histogram intersect1d nonzero repeat setdiff1d "
+    "setxor1d trim_zeros union1d unique unique_all unique_counts unique_inverse unique_values".split()
 )
 _WRITERS = frozenset(("copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask"))
 _SHAPE_HINT = (
@@ -84,16 +74,7 @@ class WatchedArray(NDArrayOperatorsMixin):
         return len(self.value)
 
 
-for _name in (
-    "dtype",
-    "flags",
-    "itemsize",
-    "nbytes",
-    "ndim",
-    "shape",
-    "size",
-    "strides",
-):
+for _name in ("dtype", "flags", "itemsize", "nbytes", "ndim", "shape", "size", "strides"):
     setattr(WatchedArray, _name, property(operator.attrgetter(f"value.{_name}")))
 for _name in ("T", "mT", "real", "imag"):
     _get = operator.attrgetter(_name)

@@ -619,26 +619,17 @@ class Compiled:
         guards = Guards(self._function)
         leaves = _leaves(guards, tensors)
         had = {id(leaf): leaf.grad for leaf, _ in leaves}
-        for leaf, _ in leaves:
-            leaf.spare.clear()
         iterator = iter(tensors)
         args, kwargs = unflatten(structure[0], iterator), unflatten(structure[1], iterator)
         recorder = Recorder(tensors, inspect.unwrap(self._function), self._fallback)
-        spare = _tape.MOST_SPARE
-        _tape.MOST_SPARE = (
-            -1
-        )  # a gradient's memory is not used again, so that all recordings are alike
-        try:
-            with recorder:
-                result = self._function(*args, **kwargs)
-                if recorder.stopped:
-                    self._split(recorder.stopped, recorder.stopped_at)
-                    return result
-                if recorder.error is not None:
-                    raise recorder.error
-                found = self._results(recorder, guards, leaves, had, result, tensors)
-        finally:
-            _tape.MOST_SPARE = spare
+        with recorder:
+            result = self._function(*args, **kwargs)
+            if recorder.stopped:
+                self._split(recorder.stopped, recorder.stopped_at)
+                return result
+            if recorder.error is not None:
+                raise recorder.error
+            found = self._results(recorder, guards, leaves, had, result, tensors)
         changed = guards.changed()
         if changed:
             raise CaptureError(
@@ -794,7 +785,9 @@ class Compiled:
         gc.collect()
         for node in [t._node for t in returned]:
             known |= _saved_by(node)
-        for address in recorder.live.keys() - known:
+        # another thread may have given back what this one made, which then was not told of
+        alive = recorder.addresses_alive()
+        for address in (recorder.live.keys() - known) & alive:
             for record in recorder.records:
                 for access in record.accesses:
                     if access.buffer.address == address and access.buffer in recorder.made:
@@ -866,7 +859,8 @@ def _difference(before: Replay, now: Replay) -> str:
             return f"at {site} {b[2] and b[2][0]} got other values"
     if len(one) != len(two):
         longer = before if len(one) > len(two) else now
-        return f"it made {len(two)} calls, before {len(one)} (the first: {longer.recorded[min(len(one), len(two))].site})"
+        site = longer.recorded[min(len(one), len(two))].site
+        return f"it made {len(two)} calls, before {len(one)} (the first that differs: {site})"
     return ""
 
 
@@ -874,7 +868,7 @@ def _watched(storage: Any) -> bool:
     return not hasattr(storage.owner, "tobytes") or hasattr(storage.owner, "value")
 
 
-def compile(  # noqa: A001
+def compile(
     function: Callable[..., Any] | None = None,
     *,
     keep_grads: bool = False,

@@ -131,6 +131,51 @@ def tg_map(op, dtype, n, inputs, y, layout, params):  # type: ignore[no-untyped-
     return _operands(pointers, [item] * len(pointers), n, layout) + _w(y, n * item)
 
 
+class TileValue(NamedTuple):
+    """A tg_tile_value."""
+
+    data: Pointer | None
+    itemsize: int
+    repeat: int
+    period: int
+    slot: int
+
+
+class TileStep(NamedTuple):
+    """A tg_tile_step; p: numbers, or their bits."""
+
+    kind: int
+    op: int
+    inputs: tuple[int, ...]
+    y: int
+    p: tuple[float | int, ...]
+
+
+class TileSum(NamedTuple):
+    """A tg_tile_sum."""
+
+    op: int
+    value: int
+    outer: int
+    n: int
+    inner: int
+    y: Pointer
+
+
+def tg_tiles(  # type: ignore[no-untyped-def]
+    dtype, n, values_count, values, steps_count, steps, once, sums_count, sums
+):
+    found = []
+    for i in range(0, len(values.words), 5):
+        value = TileValue(*values.words[i : i + 5])
+        nbytes = min(value.period, n) * value.itemsize
+        found += _w(value.data, nbytes) if value.slot >= 0 else _r(value.data, nbytes)
+    for i in range(0, len(sums.words) if sums else 0, 6):
+        total = TileSum(*sums.words[i : i + 6])
+        found += _w(total.y, total.outer * total.inner * ITEM[dtype])
+    return found
+
+
 # ---- moving data ---------------------------------------------------------------------------------
 
 
@@ -321,7 +366,17 @@ def _matrix(pointer: Pointer | None, rows: int, cols: int, step: int, item: int)
 
 
 def _product(
-    dtype: int, flags: int, m: int, n: int, k: int, a: Any, lda: int, b: Any, ldb: int, c: Any, ldc: int
+    dtype: int,
+    flags: int,
+    m: int,
+    n: int,
+    k: int,
+    a: Any,
+    lda: int,
+    b: Any,
+    ldb: int,
+    c: Any,
+    ldc: int,
 ) -> tuple[tuple[Any, int, str], ...]:
     item = ITEM[dtype]
     a_shape = (k, m) if flags & lib.TG_TRANS_A else (m, k)

@@ -49,14 +49,15 @@ def split(function: Any, line: int) -> tuple[Callable[..., Any], Callable[..., A
 def _worth_it(statements: list[ast.stmt]) -> bool:
     """Whether there is something to compile, which runs to its end."""
     inner = [n for s in statements for n in ast.walk(s)]
-    return any(isinstance(n, ast.Call) for n in inner) and not any(
+    return any(isinstance(n, (ast.Call, ast.BinOp)) for n in inner) and not any(
         isinstance(n, (ast.Return, ast.Yield, ast.YieldFrom, ast.Await, ast.Global, ast.Nonlocal))
         for n in inner
     )
 
 
 def _all_arguments(a: ast.arguments) -> list[ast.arg]:
-    return [*a.posonlyargs, *a.args, *a.kwonlyargs, *([a.vararg] if a.vararg else []), *([a.kwarg] if a.kwarg else [])]  # fmt: skip
+    gathering = [one for one in (a.vararg, a.kwarg) if one is not None]
+    return [*a.posonlyargs, *a.args, *a.kwonlyargs, *gathering]
 
 
 def _keywords(names: list[str]) -> ast.arguments:

@@ -283,7 +283,10 @@ class Guards:
         for ready in before_run:
             lines.append(f"if not {name(ready)}(): return False")
         body = "\n        ".join(lines)
-        text = f"def holds():\n    try:\n        {body}\n    except ValueError:\n        return False\n    return True\n"
+        text = (
+            f"def holds():\n    try:\n        {body}\n"
+            f"    except ValueError:\n        return False\n    return True\n"
+        )
         exec(compile(text, "<guards>", "exec"), scope)
         holds: Callable[[], bool] = scope["holds"]
         return holds

@@ -272,9 +272,7 @@ def _places(count: int, shape: Shape, key: Any) -> np.ndarray:
 
 
 def _is_mask(key: Any) -> bool:
-    return isinstance(key, (bool, np.bool_)) or (
-        is_array(key) and key.dtype.kind == "b"
-    )
+    return isinstance(key, (bool, np.bool_)) or (is_array(key) and key.dtype.kind == "b")
 
 
 def getitem(x: Tensor, key: Any) -> Tensor:
@@ -312,11 +310,7 @@ def _lone_array(shape: Shape, key: tuple[Any, ...]) -> tuple[tuple[Any, ...], in
     taken = sum(k is not None and k is not Ellipsis for k in before)
     axis = taken + (rest if Ellipsis in before else 0)
     whole = all(not isinstance(k, slice) or k == slice(None) for k in key)
-    if (
-        rest < 0
-        or not is_array(array)
-        or not (whole or 2 * array.size >= shape[axis])
-    ):
+    if rest < 0 or not is_array(array) or not (whole or 2 * array.size >= shape[axis]):
         return None
     index = wrap_array(array.astype(np.int64, order="C", copy=False))
     parts = (*before, slice(None), *key[place + 1 :])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tensorgrad._native import ACTIVATION, NULL, allocate, fail, ffi, lib
+from tensorgrad._native import ACTIVATION, NULL, allocate, captures, fail, ffi, lib
 from tensorgrad._tensor import Tensor, copy_raw, empty_raw
 from tensorgrad.autograd._modes import mode
 from tensorgrad.autograd._tape import Leaf, Node, backward, check_unmodified, makes_new, record
@@ -194,7 +194,7 @@ makes_new.add(_rule)
 
 def _place(edge: Node | Leaf, t: Tensor) -> Tensor:
     """A tensor to write the gradient of t into, whose place on the tape is `edge`."""
-    if edge.__class__ is Leaf and (spare := edge.spare):
+    if edge.__class__ is Leaf and (spare := edge.spare) and not captures:
         try:
             gradient: Tensor = spare.pop()
         except IndexError:  # another thread was faster

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tensorgrad._native import current_capture
 from tensorgrad.errors import ArgumentError, DTypeError
 from tensorgrad.optim._optimizer import Optimizer
 
@@ -51,6 +52,12 @@ class LRScheduler:
 
     def step(self) -> None:
         """Goes on by one epoch and sets the learning rate of each group."""
+        self._go_on()
+        capture = current_capture()
+        if capture is not None:
+            capture.python_step(f"{type(self).__name__}.step", self._go_on)
+
+    def _go_on(self) -> None:
         self.last_epoch += 1
         self._apply()
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from tensorgrad.compiler._passes._chains import chains
 from tensorgrad.compiler._recorder import Record
 
-PASSES: dict[str, Callable[[list[Record]], list[Record]]] = {}
+PASSES: dict[str, Callable[[list[Record]], list[Record]]] = {"chains": chains}
 
 
 def run_passes(records: list[Record], names: Sequence[str]) -> list[Record]:
