@@ -208,7 +208,7 @@ class Recorder:
         self._paused = 0
         for t in inputs:
             first, end = _extent(t)
-            self.inputs.append(Buffer("input", first, end - first, t._storage))
+            self.inputs.append(Buffer("input", first, end - first))
 
     # ---- being active
 
@@ -469,8 +469,9 @@ class Recorder:
         )
         self.records.append(Record(_CALL_FOREIGN, arguments, user_line(), accesses))
 
-    def python_step(self, name: str, run: Callable[[], Any]) -> None:
-        """Records a step that only changes Python's own state, such as a schedule."""
+    def python_step(self, name: str, run: Callable[[], Any], key: Any = None) -> None:
+        """Records a step that only changes Python's own state, such as a schedule. key: whose state, by
+        default that of the object whose method `run` is."""
 
         def step(_: list[int]) -> None:
             run()
@@ -479,7 +480,9 @@ class Recorder:
 
         if not self._paused:
             self.python_steps += 1
-            self.call(name, step, key=(name, id(getattr(run, "__self__", run))))
+            owner = getattr(run, "__self__", run) if key is None else key
+            self.keep(owner)  # so that its id remains its own
+            self.call(name, step, key=(name, id(owner)))
 
     def reading(self, read: Callable[[], Any]) -> Any:
         """What `read` says of Python's own state, to be given to `writing`: in each replay what it says
@@ -487,7 +490,7 @@ class Recorder:
         if self._paused:
             return read()
         found = Reading(read())
-        self.python_step("reading", lambda: found.take(read()))
+        self.python_step("reading", lambda: found.take(read()), getattr(read, "__self__", read))
         return found
 
     def writing(self, write: Callable[[Any], Any], value: Any) -> None:
@@ -497,7 +500,7 @@ class Recorder:
             write(value.value if isinstance(value, Reading) else value)
 
         step()
-        self.python_step(f"writing {value!r}", step)
+        self.python_step(f"writing {value!r}", step, getattr(write, "__self__", write))
 
 
 _READING = (
