@@ -35,12 +35,13 @@ class Generator:
         """Starts the stream of `seed` from its beginning."""
         if not isinstance(seed, int) or not 0 <= seed < 2**64:
             raise ArgumentError(f"manual_seed: expected an integer in [0, 2**64), got {seed!r}")
-        self._state.key = seed
-        self._state.counter = 0
+        self.set_state((seed, 0))
         return self
 
     def seed(self) -> int:
         """Starts a stream of a seed that nobody knows, and returns it."""
+        if captures and (capture := current_capture()) is not None:
+            capture.refuse_reading("a seed that nobody knows")
         seed = int.from_bytes(os.urandom(8), "little") >> 1
         self.manual_seed(seed)
         return seed
@@ -52,10 +53,21 @@ class Generator:
 
     def get_state(self) -> tuple[int, int]:
         """Where the stream is: (seed, position)."""
+        if captures and (capture := current_capture()) is not None:
+            return capture.reading(self._read_state)  # type: ignore[no-any-return]
+        return self._read_state()
+
+    def _read_state(self) -> tuple[int, int]:
         return int(self._state.key), int(self._state.counter)
 
     def set_state(self, state: tuple[int, int]) -> None:
         """Goes to where `get_state` said."""
+        if captures and (capture := current_capture()) is not None:
+            capture.writing(self._write_state, state)
+        else:
+            self._write_state(state)
+
+    def _write_state(self, state: tuple[int, int]) -> None:
         self._state.key, self._state.counter = state
 
     def __reduce__(self) -> Any:
@@ -183,7 +195,10 @@ def randperm(n: int, *, generator: Generator | None = None) -> Tensor:
     """
     shape = as_shape(n, "randperm")
     t = empty_raw(shape, checked_size(shape, 8, "randperm"), INT64)
-    status = lib.tg_permutation(t._size, (generator or default_generator)._state, t._ptr)
+    state = (generator or default_generator)._state
+    if captures and (capture := current_capture()) is not None:
+        capture.keep(state)
+    status = lib.tg_permutation(t._size, state, t._ptr)
     if status:
         fail(status, "randperm", t._storage)
     return t

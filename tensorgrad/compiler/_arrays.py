@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from tensorgrad._native import current_capture
-from tensorgrad.errors import CaptureError
+from tensorgrad.errors import CaptureError, IndexOutOfRangeError, TensorgradError
 
 Array = np.ndarray[Any, Any]
 
@@ -297,8 +297,13 @@ def _record(
         def rebuilt(value: Any) -> Any:
             return _mapped(value, lambda t: t.at(addresses[t.number]), _Template)
 
-        with np.errstate(all="ignore"):
-            result = function(*rebuilt(args), **rebuilt(kwargs))
+        try:
+            with np.errstate(all="ignore"):
+                result = function(*rebuilt(args), **rebuilt(kwargs))
+        except IndexError as error:
+            if isinstance(error, TensorgradError):
+                raise
+            raise IndexOutOfRangeError(f"index: {error}") from None
         if own:
             found: list[Array] = []
             _results_in(result, found)

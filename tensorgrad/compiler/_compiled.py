@@ -376,7 +376,7 @@ class Rows:
 class Signature:
     """The arguments' structure, and each tensor's shape, dtype, layout and place on the tape."""
 
-    __slots__ = ("gradients", "structure", "tensors")
+    __slots__ = ("fixed", "gradients", "storages", "structure", "tensors")
 
     def __init__(self, structure: Any, tensors: Sequence[Tensor]) -> None:
         self.structure = structure
@@ -384,12 +384,21 @@ class Signature:
             (t._shape, t._strides, t._code, t._node is not None, _first(tensors, t))
             for t in tensors
         ]
+        self.storages = [t._storage for t in tensors]  # of a recording: forgotten
+        # by its number, the memory of an argument that the function can reach in another way too
+        self.fixed: dict[int, Any] = {}
         self.gradients: list[tuple[Leaf, bool]] = []
+
+    def fix(self, reached: set[int]) -> None:
+        """Notes which arguments have memory that is reached in another way. reached: ids of storages."""
+        self.fixed = {i: s for i, s in enumerate(self.storages) if id(s) in reached}
+        self.storages = []
 
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Signature)
             and self.tensors == other.tensors
+            and all(other.storages[i] is s for i, s in self.fixed.items())
             and _same(self.structure, other.structure)
         )
 
@@ -399,7 +408,7 @@ class Signature:
         """Shape and dtype of each argument, if all are contiguous tensors off the tape, of different
         memory, given by position; else None."""
         args, kwargs = self.structure
-        if kwargs != (dict,) or any(part is not _LEAF for part in args[1:]):
+        if self.fixed or kwargs != (dict,) or any(part is not _LEAF for part in args[1:]):
             return None
         if any(
             strides is not None or taped or first != i
@@ -632,13 +641,15 @@ class Compiled:
             if recorder.error is not None:
                 raise recorder.error
             found = self._results(recorder, guards, leaves, had, result, tensors)
-        changed = guards.changed()
+        changed = guards.changed() or ("" if recorder.python_steps else guards.options_changed())
         if changed:
             raise CaptureError(
                 f"compile: the function has a side effect, which a replay would not have: {changed}. "
                 f"Return the value instead, or change it outside of the function"
             )
         results, result_structure, gradients, records = found
+        reached = {id(held.tensor._storage) for held in guards.tensors}
+        signature.fix(reached | {id(b.owner) for b in recorder.outside.values()})
         signature.gradients = [
             (leaf, had[id(leaf)] is not None)
             for leaf, number in leaves

@@ -7,12 +7,15 @@ that these name; and which tensors they are. What has changed since means anothe
 from __future__ import annotations
 
 import functools
+import sys
 import types
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from tensorgrad._native import ffi, lib
 from tensorgrad._tensor import Tensor
 from tensorgrad.autograd import RemovableHandle
 from tensorgrad.autograd._modes import mode
@@ -103,6 +106,55 @@ class Held:
         return f"{self.name} has other memory, another shape, or another requires_grad"
 
 
+class _Slots:
+    """The attributes of an object that has them in slots, or of a class, as a dict would show them."""
+
+    def __init__(self, owner: Any) -> None:
+        self.owner = owner
+        self.names = [
+            key
+            for base in type(owner).__mro__
+            for key, part in vars(base).items()
+            if isinstance(part, types.MemberDescriptorType) and not _of_library(base)
+        ]
+
+    def get(self, key: str, default: Any) -> Any:
+        """An attribute."""
+        if isinstance(self.owner, type):
+            return vars(self.owner).get(key, default)
+        return getattr(self.owner, key, default)
+
+    def __getitem__(self, key: str) -> Any:
+        return self.get(key, _MISSING)
+
+
+class Contents:
+    """A NumPy array (or a set) that the function can reach: its values may have been converted when it
+    was recorded."""
+
+    def __init__(self, array: Any, name: str) -> None:
+        self.array = array
+        self.name = name
+        self.before = self.now()
+
+    def now(self) -> Any:
+        """A fingerprint of the values."""
+        array = self.array
+        if not isinstance(array, np.ndarray):
+            return frozenset(array) if isinstance(array, set) else list(array)
+        if array.dtype.hasobject:
+            return array.tolist()
+        array = np.ascontiguousarray(array)
+        return lib.tg_fingerprint(array.nbytes, ffi.cast("void *", array.ctypes.data))
+
+    def holds(self) -> bool:
+        """Whether the values are what they were."""
+        return bool(self.now() == self.before)
+
+    def __repr__(self) -> str:
+        return f"{self.name} has other values"
+
+
 class Guards:
     """All that a function can reach, at one moment."""
 
@@ -115,12 +167,21 @@ class Guards:
         self.lengths: list[tuple[Any, int, str]] = []
         self.generators: list[Generator] = []
         self.optimizers: list[Optimizer] = []
+        self.classes: set[type] = set()
+        self.contents: list[Contents] = []
         self.mode = mode.enabled
         self.changes = module_state.changes
         self.hooks = RemovableHandle.changes
         self._seen: set[int] = set()
+        self._walked: set[int] = set()  # functions
         self._keep: list[Any] = []
         self._function(function, getattr(function, "__name__", "the function"), root=True)
+        # looked at after the recording: what the function itself must not set
+        self.options = [
+            (group, dict(group), f"param_groups[{i}]")
+            for optimizer in self.optimizers
+            for i, group in enumerate(optimizer.param_groups)
+        ]
 
     # ---- walking
 
@@ -133,7 +194,10 @@ class Guards:
             self._value(value, name)
 
     def _value(self, value: Any, name: str) -> None:
-        if isinstance(value, (*_PLAIN, types.ModuleType, type, np.ndarray, np.dtype)):
+        if isinstance(value, (*_PLAIN, types.ModuleType, np.dtype)):
+            return
+        if isinstance(value, type):
+            self._class(value)
             return
         if id(value) in self._seen:
             return
@@ -141,6 +205,8 @@ class Guards:
         self._keep.append(value)
         if isinstance(value, Tensor):
             self.tensors.append(Held(value, name))
+        elif isinstance(value, np.ndarray):
+            self.contents.append(Contents(value, name))
         elif isinstance(value, Generator):
             self.generators.append(value)
         elif isinstance(value, Optimizer):
@@ -151,6 +217,7 @@ class Guards:
         elif isinstance(value, LRScheduler):
             self._value(value.optimizer, f"{name}.optimizer")
         elif isinstance(value, Module):
+            self._class(type(value))
             self.module_places.append(Keys(value.__dict__, name))
             for key, part in list(value.__dict__.items()):
                 if key not in _CACHES:
@@ -165,15 +232,34 @@ class Guards:
             self.lengths.append((value, len(value), name))
             for i, part in enumerate(value):
                 self._note(value, i, part, f"{name}[{i}]")
+        elif isinstance(value, (set, bytearray, deque)):
+            self.contents.append(Contents(value, name))
         elif isinstance(value, (tuple, frozenset)):
             for i, part in enumerate(value):
                 self._value(part, f"{name}[{i}]")
         elif not _of_library(type(value)):
+            self._class(type(value))
+            slots = _Slots(value)
+            for key in slots.names:
+                self._note(slots, key, slots.get(key, _MISSING), f"{name}.{key}")
             attributes = getattr(value, "__dict__", None)
             if isinstance(attributes, dict):
                 self.lengths.append((attributes, len(attributes), name))
                 for key, part in list(attributes.items()):
                     self._note(attributes, key, part, f"{name}.{key}")
+
+    def _class(self, kind: type) -> None:
+        """What the methods of a user's class can reach, and its plain attributes."""
+        for base in kind.__mro__:
+            if base in self.classes or _of_library(base):
+                continue
+            self.classes.add(base)
+            for key, part in list(vars(base).items()):
+                part = getattr(part, "__func__", getattr(part, "fget", part))
+                if isinstance(part, types.FunctionType):
+                    self._function(part, f"{base.__name__}.{key}")
+                elif not key.startswith("__") and not isinstance(part, types.MemberDescriptorType):
+                    self._note(_Slots(base), key, part, f"{base.__name__}.{key}")
 
     def _function(self, function: Any, name: str, root: bool = False) -> None:
         if isinstance(function, functools.partial):
@@ -190,24 +276,51 @@ class Guards:
         if not isinstance(function, types.FunctionType):
             self._value(function, name)
             return
-        if _of_library(function) and not root:
+        if (_of_library(function) and not root) or id(function) in self._walked:
             return
+        self._walked.add(id(function))
+        self._keep.append(function)
+        names = _names(function.__code__)
         for variable, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
             try:
                 self._note(cell, None, cell.cell_contents, variable)
             except ValueError:
                 continue  # not yet assigned
-        for variable in sorted(_names(function.__code__)):
+        for variable in sorted(names):
             if variable in function.__globals__:
                 value = function.__globals__[variable]
-                if isinstance(value, (types.ModuleType, type)):
+                if isinstance(value, types.ModuleType):
+                    self._module(value, names)
+                    continue
+                if isinstance(value, type) and _of_library(value):
                     continue
                 self._note(function.__globals__, variable, value, variable)
         for values in (function.__defaults__, function.__kwdefaults__):
             if values:
                 self._value(values, f"{name}'s defaults")
 
+    def _module(self, module: types.ModuleType, names: set[str]) -> None:
+        """Of a user's module what a function may name."""
+        if module.__name__.split(".")[0] in _LIBRARIES or module.__name__ in sys.stdlib_module_names:
+            return
+        for key in sorted(names & vars(module).keys()):
+            value = vars(module)[key]
+            if isinstance(value, types.ModuleType):
+                if id(value) not in self._seen:
+                    self._seen.add(id(value))
+                    self._module(value, names)
+            else:
+                self._note(vars(module), key, value, f"{module.__name__}.{key}")
+
     # ---- afterwards
+
+    def options_changed(self) -> str:
+        """Which option of an optimizer is another than at first, or ""."""
+        for group, before, name in self.options:
+            for key, value in before.items():
+                if group.get(key) is not value and group.get(key) != value:
+                    return f"{name}[{key!r}] was {value!r} and is {group.get(key)!r}"
+        return ""
 
     def changed(self) -> str:
         """What no longer holds, or "": to be asked before a run."""
@@ -229,6 +342,9 @@ class Guards:
         for container, length, name in self.lengths:
             if len(container) != length:
                 return f"{name} had {length} entries and has {len(container)}"
+        for array in self.contents:
+            if not array.holds():
+                return repr(array)
         return ""
 
     def quick(self, gradients: Any, before_run: Any) -> Callable[[], bool]:
@@ -258,7 +374,7 @@ class Guards:
                 f"{container}.cell_contents"
                 if place.key is None
                 else f"{container}.get({name(place.key)}, missing)"
-                if isinstance(place.container, dict)
+                if isinstance(place.container, (dict, _Slots))
                 else f"{container}[{place.key}]"
             )
             expected = name(place.expected)
@@ -272,6 +388,8 @@ class Guards:
                 lines.append(f"if {now} is not {expected}: return False")
         lines.append(f"if handle.changes != {self.hooks}: return False")
         lines.append("if self.changes != state.changes and self.changed(): return False")
+        for array in self.contents:
+            lines.append(f"if not {name(array)}.holds(): return False")
         for held in self.tensors:
             t = name(held.tensor)
             lines.append(

@@ -106,6 +106,28 @@ class Record:
         return f"<{self.name} {self.arguments} at {self.site}>"
 
 
+class Reading:
+    """Python's own state as it was read, at a place in the function."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def take(self, value: Any) -> None:
+        """What was read in a replay."""
+        self.value = value
+
+    def __repr__(self) -> str:
+        return "what was read"
+
+    def __getitem__(self, key: Any) -> Any:
+        capture = captures.get(get_ident())
+        if capture is not None:
+            capture.refuse_reading("the state of a generator")
+        return self.value[key]
+
+    __iter__ = None  # so that it is not taken apart unseen
+
+
 class Callback:
     """A step in Python: `run(addresses)` is called with the addresses of `pointers`."""
 
@@ -183,10 +205,11 @@ class Recorder:
         )  # ids of leaves whose gradient was dropped before it was used
         self.constants: list[Any] = []  # storages of arrays that became tensors on the way
         self._storages: list[ref[Any]] | None = None
+        self.python_steps = 0
         self._paused = 0
         for t in inputs:
             first, end = _extent(t)
-            self.inputs.append(Buffer("input", first, end - first, t._storage))
+            self.inputs.append(Buffer("input", first, end - first))
 
     # ---- being active
 
@@ -449,10 +472,38 @@ class Recorder:
         )
         self.records.append(Record(_CALL_FOREIGN, arguments, user_line(), accesses))
 
-    def python_step(self, name: str, run: Callable[[], Any]) -> None:
-        """Records a step that only changes Python's own state, such as a schedule."""
+    def python_step(self, name: str, run: Callable[[], Any], key: Any = None) -> None:
+        """Records a step that only changes Python's own state, such as a schedule. key: whose state, by
+        default that of the object whose method `run` is."""
+
+        def step(_: list[int]) -> None:
+            run()
+            for ready in self.before_run:  # an optimizer's options may have changed
+                ready()
+
         if not self._paused:
-            self.call(name, lambda _: run(), key=id(getattr(run, "__self__", run)))
+            self.python_steps += 1
+            owner = getattr(run, "__self__", run) if key is None else key
+            self.keep(owner)  # so that its id remains its own
+            self.call(name, step, key=(name, id(owner)))
+
+    def reading(self, read: Callable[[], Any]) -> Any:
+        """What `read` says of Python's own state, to be given to `writing`: in each replay what it says
+        then."""
+        if self._paused:
+            return read()
+        found = Reading(read())
+        self.python_step("reading", lambda: found.take(read()), getattr(read, "__self__", read))
+        return found
+
+    def writing(self, write: Callable[[Any], Any], value: Any) -> None:
+        """Gives Python's own state a value, in each replay again."""
+
+        def step() -> None:
+            write(value.value if isinstance(value, Reading) else value)
+
+        step()
+        self.python_step(f"writing {value!r}", step, getattr(write, "__self__", write))
 
 
 _READING = (

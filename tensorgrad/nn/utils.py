@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import reduce
 
 from tensorgrad._tensor import Tensor
 from tensorgrad.autograd import no_grad
 from tensorgrad.errors import ArgumentError, GradientError, ShapeError
-from tensorgrad.ops.comparisons import clip
+from tensorgrad.ops.arithmetic import add, maximum
+from tensorgrad.ops.comparisons import clip, where
+from tensorgrad.ops.creation import zeros
 from tensorgrad.ops.joining import concat
-from tensorgrad.ops.multi import scale_all, total_norm_squared
+from tensorgrad.ops.multi import norm_of_all, scale_all
 from tensorgrad.ops.shaping import reshape
 
 
@@ -19,14 +22,17 @@ def _gradients(parameters: Iterable[Tensor] | Tensor) -> list[Tensor]:
     return [p.grad for p in parameters if p.grad is not None]
 
 
-def _total_norm(gradients: list[Tensor], norm_type: float) -> float:
+def _total_norm(gradients: list[Tensor], norm_type: float) -> Tensor:
+    """The norm of all together: 0-d, float64."""
     if norm_type == 2.0:
-        return math.sqrt(total_norm_squared(gradients, "clip_grad_norm_"))
+        return norm_of_all(gradients, "clip_grad_norm_")
     sizes = [g.detach().abs() for g in gradients if g.size]
+    total = zeros((), dtype="float64")
     if math.isinf(norm_type):
-        largest = [s.max().item() for s in sizes]
-        return math.nan if any(map(math.isnan, largest)) else max(largest, default=0.0)
-    return float(sum((s**norm_type).sum().item() for s in sizes) ** (1.0 / norm_type))
+        return reduce(maximum, [s.max() for s in sizes], total)
+    return reduce(add, [(s**norm_type).sum().astype("float64") for s in sizes], total) ** (
+        1.0 / norm_type
+    )
 
 
 def clip_grad_norm_(
@@ -54,16 +60,17 @@ def clip_grad_norm_(
             f"clip_grad_norm_: expected max_norm >= 0 and norm_type > 0, got {max_norm} and {norm_type}"
         )
     gradients = _gradients(parameters)
-    norm = _total_norm(gradients, float(norm_type))
-    if error_if_nonfinite and not math.isfinite(norm):
-        raise GradientError(
-            f"clip_grad_norm_: the norm of the gradients is {norm}; look for the NaN or inf, or leave "
-            f"error_if_nonfinite out"
-        )
-    factor = max_norm / (norm + 1e-6)
-    if not factor >= 1.0:  # also where it is NaN
-        scale_all(gradients, factor, "clip_grad_norm_")
-    return Tensor(norm, gradients[0].dtype if gradients else None)
+    with no_grad():
+        norm = _total_norm(gradients, float(norm_type))
+        if error_if_nonfinite and not math.isfinite(norm.item()):
+            raise GradientError(
+                f"clip_grad_norm_: the norm of the gradients is {norm.item()}; look for the NaN or inf, "
+                f"or leave error_if_nonfinite out"
+            )
+        # in tensors, so that a compiled function computes it again; NaN remains
+        factor = max_norm / (norm + 1e-6)
+        scale_all(gradients, where(factor >= 1.0, 1.0, factor), "clip_grad_norm_")
+        return norm.astype(gradients[0].dtype if gradients else "float32")
 
 
 def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -> None:

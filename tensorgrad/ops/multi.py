@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import reduce
 from typing import Any
 
 from tensorgrad._native import NULL, clock, current_capture, fail, ffi, lib
-from tensorgrad._tensor import Tensor, copy_into, copy_raw
+from tensorgrad._tensor import Tensor, copy_into, copy_raw, empty_raw, full_raw
 from tensorgrad.dtypes import F64
 from tensorgrad.errors import DTypeError
+from tensorgrad.ops.arithmetic import add
+from tensorgrad.ops.pointwise import sqrt
 
 _POINTERS = ffi.typeof("void *[]")
 _SIZES = ffi.typeof("int64_t[]")
@@ -54,9 +57,34 @@ def total_norm_squared(tensors: Sequence[Tensor], where: str = "total_norm_squar
     return math.fsum(sums) if all(map(math.isfinite, sums)) else sum(sums)
 
 
-def scale_all(tensors: Sequence[Tensor], factor: float, where: str = "scale_all") -> None:
-    """Multiplies every element by `factor`, in place. tensors: any shapes, float. Raises
-    DTypeError.
+def norm_of_all(tensors: Sequence[Tensor], where: str = "norm_of_all") -> Tensor:
+    """The Euclidean norm of all elements together. tensors: any shapes, float. Returns 0-d, float64.
+    Raises DTypeError.
+
+    >>> import tensorgrad
+    >>> from tensorgrad.ops.multi import norm_of_all
+    >>> norm_of_all([tensorgrad.ones(3), tensorgrad.full((2, 2), 1.5)]).item()
+    3.4641016151377544
+    """
+    sums = [full_raw((), 1, F64, 0.0)]
+    for group in by_dtype(tensors, where):
+        group = [t if t._strides is None else copy_raw(t) for t in group]
+        sizes = ffi.new(_SIZES, [t._size for t in group])
+        total = empty_raw((), 1, F64)
+        status = lib.tg_multi_sumsq(
+            group[0]._code, len(group), sizes, pointers_of(group), total._ptr
+        )
+        if status:
+            fail(status, where, total._storage)
+        sums.append(total)
+    return sqrt(reduce(add, sums))
+
+
+def scale_all(
+    tensors: Sequence[Tensor], factor: float | Tensor, where: str = "scale_all"
+) -> None:
+    """Multiplies every element by `factor`, in place. tensors: any shapes, float; factor: a number, or
+    in a tensor: 0-d, float64. Raises DTypeError.
 
     >>> import tensorgrad
     >>> from tensorgrad.ops.multi import scale_all
@@ -65,7 +93,7 @@ def scale_all(tensors: Sequence[Tensor], factor: float, where: str = "scale_all"
     >>> t
     tensor([3., 3.])
     """
-    number = ffi.new("double *", factor)
+    number = factor._ptr if isinstance(factor, Tensor) else ffi.new("double *", factor)
     for group in by_dtype(tensors, where):
         dense = [t if t._strides is None else copy_raw(t) for t in group]
         sizes = ffi.new(_SIZES, [t._size for t in dense])
@@ -238,6 +266,7 @@ __all__ = [
     "SGDTables",
     "by_dtype",
     "drop_gradients",
+    "norm_of_all",
     "scale_all",
     "total_norm_squared",
 ]

@@ -52,12 +52,12 @@ class LRScheduler:
 
     def step(self) -> None:
         """Goes on by one epoch and sets the learning rate of each group."""
-        self._advance()
+        self._go_on()
         capture = current_capture()
         if capture is not None:
-            capture.python_step(f"{type(self).__name__}.step", self._advance)
+            capture.python_step(f"{type(self).__name__}.step", self._go_on)
 
-    def _advance(self) -> None:
+    def _go_on(self) -> None:
         self.last_epoch += 1
         self._apply()
 
