@@ -135,7 +135,14 @@ typedef struct {
     int64_t slot;           /* of what a step makes: where in the cache its elements are, from 0; else -1 */
 } tg_tile_value;
 
-enum tg_tile_kind { TG_TILE_UNARY = 0, TG_TILE_UNARY_GRAD = 1, TG_TILE_BINARY = 2, TG_TILE_WHERE = 3, TG_TILE_MAP = 4 };
+enum tg_tile_kind {
+    TG_TILE_UNARY = 0,
+    TG_TILE_UNARY_GRAD = 1,
+    TG_TILE_BINARY = 2,
+    TG_TILE_WHERE = 3,
+    TG_TILE_MAP = 4,
+    TG_TILE_COPY = 5 /* of one input, of the dtype's width */
+};
 
 /* The call of the function of that name on values: `in` in the order of its parameters, -1 for none. */
 typedef struct {
