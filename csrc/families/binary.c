@@ -277,10 +277,12 @@ int tg_where(int dtype, int64_t n, const uint8_t *condition, const void *a, cons
     return check_and_run(&call, 3, n, layout);
 }
 
-int tg_map(int op, int dtype, int64_t n, const void *const *in, void *y, const tg_layout *layout,
-           const double *params) {
+int tg_map(int op, int dtype, int64_t n, const void *a, const void *b, const void *c, const void *d, void *y,
+           const tg_layout *layout, double p0, double p1, double p2, double p3) {
     const tg_custom *custom = tg_custom_at(TG_MAP, op);
-    if (!custom || !tg_is_dtype(dtype) || !in || !params) return TG_BAD_ARGUMENT;
+    if (!custom || !tg_is_dtype(dtype)) return TG_BAD_ARGUMENT;
+    const void *const in[TG_MAP_INPUTS] = {a, b, c, d};
+    const double params[TG_MAP_PARAMETERS] = {p0, p1, p2, p3};
     binary_call call = {.dtype = dtype,
                         .grain = custom->cost == TG_CHEAP ? CHEAP_GRAIN : COSTLY_GRAIN,
                         .map = (tg_map_fn)custom->functions[dtype][0],
