@@ -125,9 +125,9 @@ def tg_where(dtype, n, condition, a, b, y, layout):  # type: ignore[no-untyped-d
     return _operands((condition, a, b), (1, item, item), n, layout) + _w(y, n * item)
 
 
-def tg_map(op, dtype, n, inputs, y, layout, params):  # type: ignore[no-untyped-def]
+def tg_map(op, dtype, n, a, b, c, d, y, layout, p0, p1, p2, p3):  # type: ignore[no-untyped-def]
     item = ITEM[dtype]
-    pointers = inputs.words
+    pointers = (a, b, c, d)[: lib.tg_custom_inputs(lib.TG_MAP, op)]
     return _operands(pointers, [item] * len(pointers), n, layout) + _w(y, n * item)
 
 

@@ -17,7 +17,7 @@ _INPUTS = {
     "tg_unary_grad": ("gy", "s"),
     "tg_binary": ("a", "b"),
     "tg_where": ("a", "b"),
-    "tg_map": ("inputs",),
+    "tg_map": ("a", "b", "c", "d"),
 }
 
 Life = tuple[int, int]  # the first and the last step that use a buffer

@@ -176,7 +176,7 @@ def _inside_op() -> bool:
 
 _FUNCTION = _PACKAGE + os.path.join("autograd", "_function.py")
 _TABLES = frozenset(
-    ("arrays", "done", "gradients", "grads", "inputs", "means", "momenta", "squares")
+    ("arrays", "done", "gradients", "grads", "means", "momenta", "squares")
 )
 
 
@@ -319,11 +319,7 @@ class Recorder:
                 arguments.append(self._layers(word, count))
             elif name == "sizes":
                 arguments.append(Data(tuple(_words(word, count))))
-            elif name == "params" and function.name == "tg_map":
-                arguments.append(Data(tuple(_words(word, 4))))
             elif name in _TABLES or name in ("params", "top"):
-                if name == "inputs":
-                    count = lib.tg_custom_inputs(lib.TG_MAP, words[0])
                 n = 2 * count if name == "gradients" else count
                 arguments.append(Data(tuple(self.resolve(w) for w in _words(word, n))))
             elif name == "started":

@@ -122,9 +122,10 @@ def step_of(record: Record) -> Step | None:
         kind, op = lib.TG_TILE_WHERE, 0
         inputs = _operands([condition, left, right], [1, ITEM[dtype], ITEM[dtype]], n, layout)
     elif name == "tg_map":
-        op, dtype, n, given, y, layout, params = a
-        kind, p = lib.TG_TILE_MAP, params.words
-        inputs = _operands(given.words, [ITEM[dtype]] * len(given.words), n, layout)
+        op, dtype, n, *places, y, layout, p0, p1, p2, p3 = a
+        kind, p = lib.TG_TILE_MAP, tuple(map(_bits, (p0, p1, p2, p3)))
+        given = places[: lib.tg_custom_inputs(lib.TG_MAP, op)]
+        inputs = _operands(given, [ITEM[dtype]] * len(given), n, layout)
     elif name == "tg_copy":
         item, x, y, layout = a
         kind, op, n = lib.TG_TILE_COPY, 0, _size(layout)
