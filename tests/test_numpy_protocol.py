@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -116,6 +118,15 @@ def test_python_numbers() -> None:
         [10, 20][tg.tensor(1.0)]
 
 
+@pytest.mark.parametrize("function", [tg.squeeze, tg.flip, tg.asarray, tg.positive, tg.atleast_2d])
+def test_read_only_arrays_are_not_written_to(function: Any) -> None:
+    array = np.arange(3.0)
+    array.flags.writeable = False
+    result = function(array)
+    result[...] = 9.0
+    assert array.tolist() == [0.0, 1.0, 2.0]
+
+
 # ---- DLPack --------------------------------------------------------------------------------------
 
 
@@ -130,6 +141,19 @@ def test_dlpack_shares_memory_with_numpy() -> None:
     copy = tg.from_dlpack(array, copy=True)
     array[0, 0] = 1.0
     assert copy[0, 0].item() == 9.0
+
+
+def test_dlpack_copies_what_is_read_only() -> None:
+    array = np.arange(3.0)
+    array.flags.writeable = False
+    t = tg.from_dlpack(array)
+    t[0] = 9.0
+    assert array.tolist() == [0.0, 1.0, 2.0]
+    repeated = tg.from_dlpack(np.broadcast_to(np.arange(2.0), (2, 2)))
+    repeated[0] = 9.0
+    assert repeated.tolist() == [[9.0, 9.0], [0.0, 1.0]]
+    with pytest.raises(ArgumentError, match="read-only"):
+        tg.from_dlpack(array, copy=False)
 
 
 def test_dlpack_keeps_the_memory_alive() -> None:
