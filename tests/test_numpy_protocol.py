@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tensorgrad as tg
-from tensorgrad import Tensor
+from tensorgrad import Tensor, _numpy_protocol
 from tensorgrad.errors import ArgumentError, DTypeError, GradientError, InplaceError
 
 
@@ -47,6 +47,37 @@ def test_functions_give_recorded_tensors() -> None:
     assert np.reshape(x, (2, 1)).requires_grad
     assert np.transpose(x).requires_grad
     assert np.mean(x, axis=0).requires_grad
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: np.sum(x, 0, np.float64),
+        lambda x: np.sum(x, 0, None, None, True),
+        lambda x: np.prod(x, 1, np.float64),
+        lambda x: np.median(x, 0, None, False, True),
+        lambda x: np.quantile(x, 0.5, 0),
+        lambda x: np.clip(x, 1.0, 2.0),
+        lambda x: np.clip(x, a_min=1.0, a_max=2.0),
+        lambda x: np.rot90(x, 1, (1, 0)),
+        lambda x: np.nanstd(x, 0, ddof=1),
+        lambda x: np.ravel(x),
+        lambda x: np.cross(x, x + 1.0),
+        lambda x: np.linalg.norm(x, 1, 1),
+        lambda x: np.linalg.svd(x)[1],
+    ],
+)
+def test_arguments_mean_what_numpy_says(function: Any) -> None:
+    array = np.array([[1.0, 2.0, 3.5], [0.5, 4.0, 0.0]])
+    got, expected = function(tg.tensor(array, requires_grad=True)), function(array)
+    assert got.requires_grad
+    assert got.dtype == expected.dtype
+    np.testing.assert_allclose(got.detach().numpy(), expected)
+
+
+def test_every_function_named_has_a_counterpart() -> None:
+    missing = [n for n in _numpy_protocol._FUNCTIONS if not _numpy_protocol._counterpart(n)]
+    assert not missing
 
 
 def test_reductions_by_ufunc() -> None:
