@@ -512,8 +512,8 @@ def _holds_arrays(data: Any) -> bool:
 
 
 def as_tensor(x: Any, where: str) -> Tensor:
-    """An op's argument as a Tensor: an array without a copy if its layout allows it, a number as a
-    new tensor."""
+    """An op's argument as a Tensor: an array without a copy if its layout allows it and it may be
+    written to, since the result may be a view; a number as a new tensor."""
     if isinstance(x, Tensor):
         return x
     if getattr(x, "watched", False):
@@ -522,6 +522,7 @@ def as_tensor(x: Any, where: str) -> Tensor:
         isinstance(x, np.ndarray)
         and x.dtype in CODES
         and x.flags.aligned
+        and x.flags.writeable
         and not any(s % x.itemsize for s in x.strides)
     ):
         return wrap_array(x, UserStorage)
