@@ -451,6 +451,28 @@ def test_an_input_that_is_read_in_another_order_keeps_its_place(
     assert plan(records).nbytes == 512
 
 
+def test_what_a_chain_stores_takes_the_place_of_what_it_has_read() -> None:
+    x, y = numbers(4096), numbers(4096)
+    a, b, c, d = (local(4096) for _ in range(4))
+    size = 4 * 4096
+    records = [
+        copies(given(x), a, size, ""),
+        unary("exp", 4096, a, b),
+        binary("mul", 4096, b, given(x), c),
+        unary("neg", 4096, a, d),  # a is read once more, after c could have been stored
+        binary("add", 4096, c, d, e := local(4096)),
+        copies(e, given(y), size, ""),
+    ]
+    run(records)
+    expected = y.copy()
+    y[...] = 0
+    found = PASSES["chains"](records)
+    assert names(found) == ["copy", "tiles", "copy"]
+    assert plan(found).nbytes == size
+    run(found)
+    np.testing.assert_array_equal(y, expected)
+
+
 def test_a_broadcast_input_keeps_its_place() -> None:
     x, y, a, b = given(numbers(64)), given(numbers(64)), local(8), local(64)
     rows = layout((8, 8), (0, 1), (8, 1))
