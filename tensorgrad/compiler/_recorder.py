@@ -13,9 +13,10 @@ import platform
 import struct
 import sys
 from collections.abc import Callable, Sequence
+from itertools import chain
 from linecache import getline
 from pathlib import Path
-from threading import get_ident
+from threading import Lock, get_ident
 from typing import Any
 from weakref import ref
 
@@ -141,6 +142,27 @@ class Callback:
         self.key = key  # compares equal to that of the same step in another recording
 
 
+_looking = Lock()
+
+
+def _all_storages() -> list[tuple[int, int, ref[Any]]]:
+    """The storages that exist: beginning and bytes of the memory, and the storage. One thread looks at a
+    time: while it does, it keeps alive what others drop."""
+    with _looking:
+        return [
+            (*_memory_of(o), ref(o))
+            for o in [*_instances(Storage), *_instances(BorrowedStorage)]
+        ]
+
+
+def _instances(kind: type) -> list[Any]:
+    """All objects of a class. In one call into C, so that no other thread runs meanwhile: what it is
+    about to make must not be seen from here."""
+    return list(
+        filter(kind.__instancecheck__, chain.from_iterable(map(gc.get_objects, (None,))))
+    )
+
+
 def user_frame() -> Any:
     """The innermost frame that is not this package's."""
     frame: Any = sys._getframe(1)
@@ -203,7 +225,7 @@ class Recorder:
             set()
         )  # ids of leaves whose gradient was dropped before it was used
         self.constants: list[Any] = []  # storages of arrays that became tensors on the way
-        self._storages: list[ref[Any]] | None = None
+        self._storages: list[tuple[int, int, ref[Any]]] | None = None
         self.python_steps = 0
         self._paused = 0
         for t in inputs:
@@ -231,7 +253,9 @@ class Recorder:
             return
         try:
             if number == _FREED:
-                self.live.pop(words[0], None)
+                # also another recorder's: see _all_storages
+                for recorder in list(captures.values()):
+                    recorder.live.pop(words[0], None)
             elif self._paused:
                 return
             elif number == _ALLOCATED:
@@ -266,28 +290,25 @@ class Recorder:
             for start, buffer in self.outside.items():
                 if start <= address < start + max(buffer.nbytes, 1):
                     return Pointer(buffer, address - start)
-            for reference in self._all_storages(again):
-                storage = reference()
-                if storage is None:
+            for start, nbytes, reference in self._all_storages(again):
+                if not start <= address < start + max(nbytes, 1):
                     continue
-                start, nbytes = _memory_of(storage)
-                if start <= address < start + max(nbytes, 1):
+                storage = reference()
+                if storage is not None:
                     self.outside[start] = Buffer("outside", start, nbytes, storage)
                     return Pointer(self.outside[start], address - start)
         raise CaptureError(
             f"compile: memory at {address:#x}, used at {user_line()}, belongs to no tensor"
         )
 
-    def _all_storages(self, again: bool) -> list[ref[Any]]:
+    def _all_storages(self, again: bool) -> list[tuple[int, int, ref[Any]]]:
         if self._storages is None or again:
-            kinds = (Storage, BorrowedStorage)
-            self._storages = [ref(o) for o in gc.get_objects() if isinstance(o, kinds)]
+            self._storages = _all_storages()
         return self._storages
 
     def addresses_alive(self) -> set[int]:
         """Where the memory of all storages that exist begins."""
-        storages = [reference() for reference in self._all_storages(again=True)]
-        return {_memory_of(storage)[0] for storage in storages if storage is not None}
+        return {start for start, _, _ in self._all_storages(again=True)}
 
     def _state(self, address: int, nbytes: int) -> Pointer | None:
         """Memory of the library's own, which is kept by what is in `kept`."""
