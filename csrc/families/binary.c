@@ -286,12 +286,14 @@ int tg_where(int dtype, int64_t n, const uint8_t *condition, const void *a, cons
     return check_and_run(&call, 3, n, layout);
 }
 
-int tg_map(int op, int dtype, int64_t n, const void *const *in, void *y, const tg_layout *layout,
-           const double *params) {
+int tg_map(int op, int dtype, int64_t n, const void *a, const void *b, const void *c, const void *d, void *y,
+           const tg_layout *layout, double p0, double p1, double p2, double p3) {
+    const void *const in[TG_MAP_INPUTS] = {a, b, c, d};
+    const double params[TG_MAP_PARAMETERS] = {p0, p1, p2, p3};
     binary_call call = {.dtype = dtype, .params = params, .y = y};
     int inputs;
     call.map = tg_find_map(op, dtype, &inputs, &call.grain);
-    if (!call.map || !in || !params) return TG_BAD_ARGUMENT;
+    if (!call.map) return TG_BAD_ARGUMENT;
     for (int k = 0; k < inputs; k++) call.operands[k].data = in[k];
     return check_and_run(&call, inputs, n, layout);
 }

@@ -31,7 +31,7 @@ typedef enum {
 } place;
 
 typedef struct {
-    tg_unary_fn forward; /* one of these five */
+    tg_unary_fn forward; /* one of these five; none copies */
     tg_unary_grad_fn gradient;
     tg_binary_fn binary;
     tg_where_fn where;
@@ -91,6 +91,7 @@ static int find_kernel(int dtype, const tg_tile_step *given, tile_step *s, int64
         return 1;
     case TG_TILE_BINARY: s->inputs = 2; return (s->binary = tg_find_binary(op, dtype, grain)) != NULL;
     case TG_TILE_WHERE: s->inputs = 3; return (s->where = tg_active->binary[dtype]->where) != NULL;
+    case TG_TILE_COPY: return s->inputs = 1;
     case TG_TILE_MAP: return (s->map = tg_find_map(op, dtype, &s->inputs, grain)) != NULL;
     default: return 0;
     }
@@ -106,7 +107,7 @@ static int check_step(const tiles_call *c, const tile_step *s, const unsigned ch
         if (c->values[in].itemsize != (s->where && k == 0 ? 1 : c->itemsize)) return 0;
         if (is_once && c->values[in].slot < 0 && c->values[in].period != 1) return 0;
         /* these kernels do not step */
-        if (!s->binary && !s->where && !s->map && c->values[in].period == 1 && c->n > 1) return 0;
+        if ((s->forward || s->gradient) && c->values[in].period == 1 && c->n > 1) return 0;
     }
     return 1;
 }
@@ -213,17 +214,18 @@ static void place_values(tiles_call *c) {
 
 /* out[j] = the element begin + j of a value, j < n */
 static void lay_out(const tg_tile_value *v, int64_t begin, int64_t n, char *out) {
-    int64_t phase = begin % v->repeat, at = begin / v->repeat % v->period;
+    const int64_t repeat = v->period == 1 ? begin + n : v->repeat; /* of a single element: all */
+    int64_t phase = begin % repeat, at = begin / repeat % v->period;
     for (int64_t i = 0, count; i < n; i += count) {
         const char *from = (const char *)v->data + at * v->itemsize;
         char *to = out + i * v->itemsize;
-        if (v->repeat == 1) {
+        if (repeat == 1) {
             count = v->period - at < n - i ? v->period - at : n - i;
             __builtin_memcpy(to, from, (size_t)(count * v->itemsize));
             at = 0;
             continue;
         }
-        count = v->repeat - phase < n - i ? v->repeat - phase : n - i;
+        count = repeat - phase < n - i ? repeat - phase : n - i;
         if (v->itemsize == 1)
             __builtin_memset(to, *from, (size_t)count);
         else if (v->itemsize == 4)
@@ -270,6 +272,11 @@ static void run_step(const tiles_call *c, const tile_step *s, char *const *at, i
     } else if (s->where) {
         s->where(n, (const uint8_t *)at[in[0]], c->places[in[0]] != ONE, at[in[1]], c->places[in[1]] != ONE, at[in[2]],
                  c->places[in[2]] != ONE, y);
+    } else if (s->given->kind == TG_TILE_COPY) {
+        if (c->places[in[0]] == ONE)
+            lay_out(&c->values[in[0]], 0, n, y);
+        else
+            __builtin_memcpy(y, at[in[0]], (size_t)(n * c->itemsize));
     } else {
         const void *inputs[INPUTS] = {0};
         int64_t steps[INPUTS] = {0};

@@ -120,9 +120,10 @@ int tg_binary(int op, int dtype, int64_t n, const void *a, const void *b, void *
 int tg_where(int dtype, int64_t n, const uint8_t *condition, const void *a, const void *b, void *y,
              const tg_layout *layout);
 
-/* y = op(in[0], ...) with broadcasting, for a custom op of 1 to 4 inputs. layout: strides of the inputs; NULL: all are (n).
- * params: (4), read during the call. */
-int tg_map(int op, int dtype, int64_t n, const void *const *in, void *y, const tg_layout *layout, const double *params);
+/* y = op(a, b, c, d) with broadcasting and parameters p0 to p3, for a custom op; what it has fewer of is ignored.
+ * layout: strides of its inputs; NULL: all are (n). */
+int tg_map(int op, int dtype, int64_t n, const void *a, const void *b, const void *c, const void *d, void *y,
+           const tg_layout *layout, double p0, double p1, double p2, double p3);
 
 /* ---- elementwise chains ----------------------------------------------------------------------------------------- */
 
@@ -135,7 +136,14 @@ typedef struct {
     int64_t slot;           /* of what a step makes: where in the cache its elements are, from 0; else -1 */
 } tg_tile_value;
 
-enum tg_tile_kind { TG_TILE_UNARY = 0, TG_TILE_UNARY_GRAD = 1, TG_TILE_BINARY = 2, TG_TILE_WHERE = 3, TG_TILE_MAP = 4 };
+enum tg_tile_kind {
+    TG_TILE_UNARY = 0,
+    TG_TILE_UNARY_GRAD = 1,
+    TG_TILE_BINARY = 2,
+    TG_TILE_WHERE = 3,
+    TG_TILE_MAP = 4,
+    TG_TILE_COPY = 5 /* of one input, of the dtype's width */
+};
 
 /* The call of the function of that name on values: `in` in the order of its parameters, -1 for none. */
 typedef struct {

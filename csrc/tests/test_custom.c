@@ -50,9 +50,7 @@ static void check_elementwise(int unary, int binary, int map, int64_t rows, int6
     for (int64_t c = 0; c < cols; c++)
         for (int64_t r = 0; r < rows; r++)
             wrong += !test_close((double)y[c * rows + r], (double)a[r * cols + c] - (double)b[r], 1e-6);
-    const void *in[] = {a, b, b};
-    const double params[4] = {0.5};
-    CHECK(tg_map(map, TG_F32, n, in, y, &layout, params) == TG_OK);
+    CHECK(tg_map(map, TG_F32, n, a, b, b, NULL, y, &layout, 0.5, 0, 0, 0) == TG_OK);
     for (int64_t c = 0; c < cols; c++)
         for (int64_t r = 0; r < rows; r++)
             wrong += !test_close((double)y[c * rows + r], 0.5 * ((double)a[r * cols + c] * (double)b[r] + (double)b[0]),
@@ -63,17 +61,15 @@ static void check_elementwise(int unary, int binary, int map, int64_t rows, int6
 
 static void check_refusals(int map) {
     float x[4] = {0}, y[4];
-    const void *in[] = {x, x, NULL};
-    const double params[4] = {0};
     CHECK(tg_custom_add(TG_REDUCE, TG_CHEAP, 1, map_functions, map_functions) == -TG_BAD_ARGUMENT);
     CHECK(tg_custom_add(TG_MAP, TG_CHEAP, 5, map_functions, map_functions) == -TG_BAD_ARGUMENT);
     CHECK(tg_custom_add(TG_MAP, TG_CHEAP, 1, NULL, map_functions) == -TG_BAD_ARGUMENT);
     CHECK(tg_unary(TG_UNARY_COUNT + 4000, TG_F32, 4, x, y, 0, 0) == TG_BAD_ARGUMENT);
     CHECK(tg_binary(TG_BINARY_COUNT + 4000, TG_F32, 4, x, x, y, NULL) == TG_BAD_ARGUMENT);
-    CHECK(tg_map(map + 1, TG_F32, 4, in, y, NULL, params) == TG_BAD_ARGUMENT);
-    CHECK(tg_map(map, TG_F32, 4, in, y, NULL, params) == TG_BAD_ARGUMENT); /* an input is missing */
-    CHECK(tg_map(map, TG_F32, -1, in, y, NULL, params) == TG_BAD_SIZE);
-    CHECK(tg_map(map, 7, 4, in, y, NULL, params) == TG_BAD_ARGUMENT);
+    CHECK(tg_map(map + 1, TG_F32, 4, x, x, x, NULL, y, NULL, 0, 0, 0, 0) == TG_BAD_ARGUMENT);
+    CHECK(tg_map(map, TG_F32, 4, x, x, NULL, NULL, y, NULL, 0, 0, 0, 0) == TG_BAD_ARGUMENT); /* an input is missing */
+    CHECK(tg_map(map, TG_F32, -1, x, x, x, NULL, y, NULL, 0, 0, 0, 0) == TG_BAD_SIZE);
+    CHECK(tg_map(map, 7, 4, x, x, x, NULL, y, NULL, 0, 0, 0, 0) == TG_BAD_ARGUMENT);
 }
 
 /* Every byte counts, and so does the order of words; what lies beside does not. */

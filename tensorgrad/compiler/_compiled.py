@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from functools import update_wrapper
 from threading import RLock
-from time import perf_counter
+from time import perf_counter, sleep
 from types import CellType, FunctionType
 from typing import Any
 
@@ -32,7 +32,7 @@ from tensorgrad.compiler._effects import Pointer
 from tensorgrad.compiler._fallback import split
 from tensorgrad.compiler._guards import Guards
 from tensorgrad.compiler._passes import PASSES, run_passes
-from tensorgrad.compiler._program import Program, copies, fingerprint
+from tensorgrad.compiler._program import Program, fingerprint
 from tensorgrad.compiler._recorder import Buffer, Record, Recorder, user_line
 from tensorgrad.dtypes import ITEMSIZES
 from tensorgrad.errors import ArgumentError, CaptureError, GradientError, ShapeError
@@ -40,6 +40,7 @@ from tensorgrad.shapes import checked_size
 
 MOST_PROGRAMS = 16  # kept for one function
 MOST_DIFFERENCES = 3  # recordings of one signature that may differ from the one before
+_WAITS = (0.0, 0.01, 0.05, 0.1)  # seconds
 _WRITER = "a compiled function"
 _FIRST_CHUNK = 64  # runs in one call into C, before it is known how long they take
 _CHUNK_SECONDS = 0.05  # how long a call may keep signals waiting
@@ -170,7 +171,8 @@ class Replay:
             buffer.slot = i
         self.made_bytes = [b.nbytes for b in self.made]
         optimized = run_passes(records, passes)
-        self.program = Program(optimized, [*inputs, *self.made])
+        self.program = Program(optimized, [*inputs, *self.made], "plan" in passes)
+        self.program.state = recorder.before_run
         self.lasting = [b for b in self.program.buffers if b.kind == "outside"]
         self.written = [
             b.owner
@@ -646,6 +648,7 @@ class Compiled:
                 f"Return the value instead, or change it outside of the function"
             )
         results, result_structure, gradients, records = found
+        recorder.drop_arrays()
         reached = {id(held.tensor._storage) for held in guards.tensors}
         signature.fix(reached | {id(b.owner) for b in recorder.outside.values()})
         signature.gradients = [
@@ -769,14 +772,18 @@ class Compiled:
             return Result(t.detach(), t, 0) if t._node is None else Result(t, t, -1)
         buffer = place.buffer
         offset = address_of(t._ptr) - buffer.address
-        if buffer.kind == "array":
-            copied = Buffer("result", 0, buffer.nbytes)
-            records.append(
-                copies(Pointer(buffer, 0), Pointer(copied, 0), buffer.nbytes, user_line())
-            )
-            return Result(copied, t, offset)
         buffer.kind = "result"
         return Result(buffer, t, offset)
+
+    def _alive(self, recorder: Recorder, addresses: set[int]) -> set[int]:
+        """Those at which a storage still is. Another thread that records looks at all storages too: it
+        may hold one for a moment, and give it back without this recorder being told."""
+        for wait in _WAITS:
+            addresses &= recorder.addresses_alive()
+            if not addresses:
+                break
+            sleep(wait)
+        return addresses
 
     def _refuse_leaks(
         self,
@@ -796,9 +803,7 @@ class Compiled:
         gc.collect()
         for node in [t._node for t in returned]:
             known |= _saved_by(node)
-        # another thread may have given back what this one made, which then was not told of
-        alive = recorder.addresses_alive()
-        for address in (recorder.live.keys() - known) & alive:
+        for address in self._alive(recorder, recorder.live.keys() - known):
             for record in recorder.records:
                 for access in record.accesses:
                     if access.buffer.address == address and access.buffer in recorder.made:

@@ -88,7 +88,7 @@ def _operands(
     return found
 
 
-def _full(layout: Data, operand: int) -> bool:
+def is_full(layout: Data, operand: int) -> bool:
     """Whether an operand's elements fill what the layout says it covers."""
     ndim = layout.words[0]
     begin = 1 + MAX_DIMS * (1 + operand)
@@ -125,9 +125,9 @@ def tg_where(dtype, n, condition, a, b, y, layout):  # type: ignore[no-untyped-d
     return _operands((condition, a, b), (1, item, item), n, layout) + _w(y, n * item)
 
 
-def tg_map(op, dtype, n, inputs, y, layout, params):  # type: ignore[no-untyped-def]
+def tg_map(op, dtype, n, a, b, c, d, y, layout, p0, p1, p2, p3):  # type: ignore[no-untyped-def]
     item = ITEM[dtype]
-    pointers = inputs.words
+    pointers = (a, b, c, d)[: lib.tg_custom_inputs(lib.TG_MAP, op)]
     return _operands(pointers, [item] * len(pointers), n, layout) + _w(y, n * item)
 
 
@@ -181,7 +181,7 @@ def tg_tiles(  # type: ignore[no-untyped-def]
 
 def tg_copy(itemsize, src, dst, layout):  # type: ignore[no-untyped-def]
     return _strided(src, itemsize, layout, 0, "r") + _strided(
-        dst, itemsize, layout, 1, "w" if _full(layout, 1) else "rw"
+        dst, itemsize, layout, 1, "w" if is_full(layout, 1) else "rw"
     )
 
 
@@ -564,4 +564,4 @@ while (_name := lib.tg_function_name(len(FUNCTIONS))) != ffi.NULL:
     FUNCTIONS.append(Function(len(FUNCTIONS), ffi.string(_name).decode()))
 BY_NAME = {function.name: function for function in FUNCTIONS}
 
-__all__ = ["BY_NAME", "FUNCTIONS", "Access", "Data", "Function", "Layer", "Pointer"]
+__all__ = ["BY_NAME", "FUNCTIONS", "Access", "Data", "Function", "Layer", "Pointer", "is_full"]

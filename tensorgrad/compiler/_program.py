@@ -55,18 +55,24 @@ def fingerprint(records: Sequence[Record], constants: dict[int, bytes]) -> list[
 
 
 class Program:
-    """Calls, ready to run. slots: the buffers whose address is given for each run."""
+    """Calls, ready to run. slots: the buffers whose address is given for each run. share: whether buffers
+    of its own may lie in one place, one after another."""
 
-    def __init__(self, records: Sequence[Record], slots: Sequence[Buffer]) -> None:
+    def __init__(
+        self, records: Sequence[Record], slots: Sequence[Buffer], share: bool = True
+    ) -> None:
         self.records = list(records)
         self.slots = list(slots)
         self.buffers = number_buffers(records)
         given = {id(b) for b in self.slots}
-        self.plan: Plan = plan_memory(self.records, [b for b in self.buffers if id(b) not in given])
+        self.plan: Plan = plan_memory(
+            self.records, [b for b in self.buffers if id(b) not in given], share
+        )
         self.arena: Storage = allocate(max(self.plan.nbytes, 1))
         if not self.arena.ptr:
             raise OutOfMemoryError(f"compile: no memory for a program of {self.plan.nbytes} bytes")
         self.callbacks: list[tuple[Callback, int]] = []
+        self.state: Sequence[Callable[[], Any]] = ()  # put Python's state where the kernels read it
         self._number: dict[int, int] = {}
         self._build()
 
@@ -183,6 +189,9 @@ class Program:
         callback, at = self.callbacks[number]
         try:
             callback.run(ffi.unpack(self.words + at, len(callback.pointers)))
+            if not callback.pointers:  # it changed Python's own state, such as a learning rate
+                for take in self.state:
+                    take()
         except BaseException as error:  # noqa: BLE001  (raised when C has returned)
             _pending[id(self)] = error
             return int(lib.TG_BAD_ARGUMENT)
@@ -218,16 +227,6 @@ def tg_called_back(number: int) -> int:
     return 1 if program is None else program.call_back(callback)
 
 
-def copies(source: Pointer, target: Pointer, nbytes: int, site: str) -> Record:
-    """A record that copies bytes."""
-    from tensorgrad.compiler._effects import BY_NAME, MAX_DIMS
-
-    words = [0] * (1 + 5 * MAX_DIMS)
-    words[0], words[1] = 1, nbytes
-    words[1 + MAX_DIMS] = words[1 + 2 * MAX_DIMS] = 1
-    return Record(BY_NAME["tg_copy"], (1, source, target, Data(tuple(words))), site)
-
-
 Pass = Callable[[list[Record], "frozenset[int]"], list[Record]]
 
-__all__ = ["Access", "CaptureError", "Pass", "Program", "copies", "fingerprint", "number_buffers"]
+__all__ = ["Access", "CaptureError", "Pass", "Program", "fingerprint", "number_buffers"]

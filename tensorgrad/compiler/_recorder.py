@@ -13,7 +13,6 @@ import platform
 import struct
 import sys
 from collections.abc import Callable, Sequence
-from itertools import chain
 from linecache import getline
 from pathlib import Path
 from threading import Lock, get_ident
@@ -22,6 +21,7 @@ from weakref import ref
 
 import numpy as np
 
+from tensorgrad._exposed import UserStorage
 from tensorgrad._native import (
     BorrowedStorage,
     Storage,
@@ -52,8 +52,8 @@ class Buffer:
     """A run of memory that calls read or write.
 
     kind: "input", what the function was given; "outside", what existed before; "state", memory of the
-    library itself that outlives the program (an optimizer's numbers, a generator); "array", a NumPy
-    array made on the way; "local", what was made and is not needed afterwards; "result", what is.
+    library itself that outlives the program (an optimizer's numbers, a generator); "local", what was
+    made and is not needed afterwards; "result", what is.
     owner: what keeps the memory alive, where it is not the program's own. number: its place in the
     program, in the order in which buffers were met."""
 
@@ -149,18 +149,10 @@ def _all_storages() -> list[tuple[int, int, ref[Any]]]:
     """The storages that exist: beginning and bytes of the memory, and the storage. One thread looks at a
     time: while it does, it keeps alive what others drop."""
     with _looking:
-        return [
-            (*_memory_of(o), ref(o))
-            for o in [*_instances(Storage), *_instances(BorrowedStorage)]
-        ]
-
-
-def _instances(kind: type) -> list[Any]:
-    """All objects of a class. In one call into C, so that no other thread runs meanwhile: what it is
-    about to make must not be seen from here."""
-    return list(
-        filter(kind.__instancecheck__, chain.from_iterable(map(gc.get_objects, (None,))))
-    )
+        # an object refers to its class. gc.get_objects would also give what other threads are just
+        # making, which must not be referred to yet
+        found = gc.get_referrers(*_STORAGES)
+        return [(*_memory_of(o), ref(o)) for o in found if isinstance(o, _STORAGES)]
 
 
 def user_frame() -> Any:
@@ -197,7 +189,7 @@ def _inside_op() -> bool:
 
 _FUNCTION = _PACKAGE + os.path.join("autograd", "_function.py")
 _TABLES = frozenset(
-    ("arrays", "done", "gradients", "grads", "inputs", "means", "momenta", "squares")
+    ("arrays", "done", "gradients", "grads", "means", "momenta", "squares")
 )
 
 
@@ -337,11 +329,7 @@ class Recorder:
                 arguments.append(self._layers(word, count))
             elif name == "sizes":
                 arguments.append(Data(tuple(_words(word, count))))
-            elif name == "params" and function.name == "tg_map":
-                arguments.append(Data(tuple(_words(word, 4))))
             elif name in _TABLES or name in ("params", "top"):
-                if name == "inputs":
-                    count = lib.tg_custom_inputs(lib.TG_MAP, words[0])
                 n = 2 * count if name == "gradients" else count
                 arguments.append(Data(tuple(self.resolve(w) for w in _words(word, n))))
             elif name == "started":
@@ -406,13 +394,13 @@ class Recorder:
     def borrowed(self, storage: BorrowedStorage) -> None:
         """Takes note of a NumPy array that became a tensor on the way: a constant, unless it is memory
         that is known."""
-        if not self._paused:
+        if not self._paused and not isinstance(storage.owner, WatchedArray):
             self.constants.append(storage)
 
     def access_of(self, array: np.ndarray[Any, Any], mode: str) -> Access:
         """The access to an array's memory."""
         if not array.size:
-            return Access(Buffer("array", *bounds(_EMPTY), _EMPTY), 0, 0, mode)
+            return Access(Buffer("local", *bounds(_EMPTY)), 0, 0, mode)
         low, high = bounds(array)
         place = self.resolve(low)
         assert place is not None
@@ -421,9 +409,15 @@ class Recorder:
     def own_array(self, array: np.ndarray[Any, Any]) -> Access:
         """Takes a new array of NumPy's as a buffer that the program writes."""
         low, high = bounds(array)
-        buffer = Buffer("array", low, high - low, array)
+        buffer = Buffer("local", low, high - low, array)
         self.arrays[low] = buffer
         return Access(buffer, 0, buffer.nbytes, "w")
+
+    def drop_arrays(self) -> None:
+        """Lets go of NumPy's arrays, which no more calls will be given: a program has its own memory."""
+        for buffer in self.arrays.values():
+            buffer.owner = None
+        self.arrays.clear()
 
     def keep(self, owner: Any) -> None:
         """Keeps something alive as long as the program."""
@@ -559,6 +553,7 @@ def _layout(address: int) -> Data:
 
 
 _EMPTY = np.empty(0)  # its memory stands for that of all arrays without elements
+_STORAGES = (Storage, BorrowedStorage, UserStorage)
 _ALLOCATED, _FREED = lib.TG_ALLOCATED, lib.TG_FREED
 _CALL_BACK, _CALL_FOREIGN = BY_NAME["tg_call_back"], BY_NAME["tg_call_foreign"]
 # where integers and floats are passed independently of each other, and in words of 8 bytes

@@ -17,6 +17,7 @@ from tensorgrad.linalg._support import (
     identity_like,
     lapack,
     matrices,
+    spectral,
     tensor_of,
 )
 from tensorgrad.ops.matrix import matmul
@@ -121,7 +122,7 @@ def cofactors(x: Tensor, /) -> Tensor:
     array = x._array()
     if not array.size:
         return tensor_of(array)
-    u, s, vt = lapack(np.linalg.svd, "det", array)
+    u, s, vt = spectral(np.linalg.svd, "det", array)
     n = s.shape[-1]
     others = np.broadcast_to(s[..., None, :], (*s.shape, n)).copy()
     others[..., np.arange(n), np.arange(n)] = 1

@@ -16,9 +16,9 @@ from tensorgrad.linalg._support import (
     floats,
     identity_like,
     is_complex,
-    lapack,
     machine_epsilon,
     matrices,
+    spectral,
     tensor_of,
     values_of,
 )
@@ -70,7 +70,7 @@ def pinv_cut(x: Tensor, /, rtol: Any) -> Tensor:
     >>> tensorgrad.linalg._least_squares.pinv_cut(tensorgrad.eye(1) * 2, 1e-6)
     tensor([[0.5]])
     """
-    return tensor_of(lapack(np.linalg.pinv, "pinv", x._array(), rtol))
+    return tensor_of(spectral(np.linalg.pinv, "pinv", x._array(), rtol))
 
 
 @composite(
@@ -119,7 +119,7 @@ def matrix_rank(x: Tensor, /, *, rtol: Any = None) -> Tensor:
     tensor(1)
     """
     x = matrices(x, "matrix_rank")
-    s = lapack(np.linalg.svd, "matrix_rank", x._array(), compute_uv=False)
+    s = spectral(np.linalg.svd, "matrix_rank", x._array(), compute_uv=False)
     cut = _cut(x, rtol)
     cut = (cut[..., None] if is_array(cut) else cut) * s.max(-1, keepdims=True, initial=0)
     return tensor_of(np.count_nonzero(s > cut, axis=-1))

@@ -13,9 +13,8 @@ from tensorgrad.errors import ArgumentError, SingularMatrixError
 from tensorgrad.linalg._inverses import inv
 from tensorgrad.linalg._spectra import svdvals
 from tensorgrad.linalg._support import LAPACK, floats, is_complex, lapack, matrices, tensor_of
-from tensorgrad.ops.comparisons import where
 from tensorgrad.ops.shaping import expand_dims, moveaxis
-from tensorgrad.shapes import normalize_axes, reduced_shape
+from tensorgrad.shapes import normalize_axes
 
 _Norm = int | float | str | None
 
@@ -70,28 +69,7 @@ def vector_norm(
     axes = normalize_axes(axis, x.ndim, "vector_norm")
     if is_complex(x):
         x = tensor_of(np.abs(x._array()))
-    if ord == 2:
-        return x.norm(axes, keepdims)
-    if ord == 0:
-        return (x.detach() != 0.0).astype(x.dtype).sum(axes, keepdims)
-    size = x.abs()
-    if ord == 1:
-        return size.sum(axes, keepdims)
-    if ord == inf:
-        return size.max(axes, keepdims)
-    if ord == -inf:
-        return size.min(axes, keepdims)
-    if not all(x.shape[a] for a in axes):
-        return size.sum(axes, keepdims)
-    # the result does not depend on the scale, so its derivative by that is 0
-    kept = size.detach()
-    scale = kept.max(axes, keepdims=True) if ord > 0 else kept.min(axes, keepdims=True)
-    zero = scale == 0.0  # and the norm too
-    one = scale.dtype.type(1)
-    scale = where(zero, one, where(scale == inf, one, scale))
-    total = (where(zero, one, size / scale) ** float(ord)).sum(axes, keepdims=True)
-    norm = where(zero, scale.dtype.type(0), total ** (1.0 / ord) * scale)
-    return norm if keepdims else norm.reshape(reduced_shape(x.shape, axes, False))
+    return x.norm(axes, keepdims, ord)
 
 
 _ORDERS = ("fro", "nuc", 1, -1, 2, -2, inf, -inf)

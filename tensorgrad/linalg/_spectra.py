@@ -19,6 +19,7 @@ from tensorgrad.linalg._support import (
     lapack,
     matrices,
     nonzero,
+    spectral,
     symmetric,
     tensor_of,
 )
@@ -77,7 +78,7 @@ def eigh_packed(x: Tensor, /) -> Tensor:
     >>> tensorgrad.linalg._spectra.eigh_packed(tensorgrad.eye(2)).shape
     (3, 2)
     """
-    return tensor_of(lapack(_packed_eigh, "eigh", x._array()))
+    return tensor_of(spectral(_packed_eigh, "eigh", x._array()))
 
 
 @composite(
@@ -100,7 +101,7 @@ def eigh(x: Tensor, /) -> EighResult:
     """
     x = matrices(x, "eigh", square=True)
     if is_complex(x):
-        return EighResult(*map(tensor_of, lapack(np.linalg.eigh, "eigh", symmetric(x._array()))))
+        return EighResult(*map(tensor_of, spectral(np.linalg.eigh, "eigh", symmetric(x._array()))))
     packed = eigh_packed(x)
     return EighResult(packed[..., 0, :], packed[..., 1:, :])
 
@@ -129,7 +130,7 @@ def eigvalsh(x: Tensor, /) -> Tensor:
     tensor([1., 2.])
     """
     x = matrices(x, "eigvalsh", square=True)
-    return tensor_of(lapack(np.linalg.eigvalsh, "eigvalsh", symmetric(x._array())))
+    return tensor_of(spectral(np.linalg.eigvalsh, "eigvalsh", symmetric(x._array())))
 
 
 class EigResult(NamedTuple):
@@ -167,7 +168,7 @@ def eig_packed(x: Tensor, /) -> Tensor:
     >>> tensorgrad.linalg._spectra.eig_packed(tensorgrad.eye(2)).shape
     (3, 2)
     """
-    return tensor_of(lapack(_packed_eig, "eig", x._array()))
+    return tensor_of(spectral(_packed_eig, "eig", x._array()))
 
 
 @composite(
@@ -209,7 +210,7 @@ def eigvals(x: Tensor, /) -> Tensor:
     array([1.+0.j, 1.+0.j], dtype=complex64)
     """
     array = matrices(x, "eigvals", square=True)._array()
-    return tensor_of(_as_complex(lapack(np.linalg.eigvals, "eigvals", array)))
+    return tensor_of(_as_complex(spectral(np.linalg.eigvals, "eigvals", array)))
 
 
 # ---- singular values -----------------------------------------------------------------------------
@@ -268,7 +269,7 @@ def svd_packed(x: Tensor, /) -> Tensor:
     >>> tensorgrad.linalg._spectra.svd_packed(tensorgrad.ones((3, 2))).shape
     (6, 2)
     """
-    return tensor_of(lapack(_packed_svd, "svd", x._array()))
+    return tensor_of(spectral(_packed_svd, "svd", x._array()))
 
 
 def _complement(u: Any) -> Any:
@@ -326,7 +327,7 @@ def svd(x: Tensor, /, *, full_matrices: bool = True) -> SVDResult:
     """
     x = matrices(x, "svd")
     if is_complex(x):
-        parts = lapack(np.linalg.svd, "svd", x._array(), full_matrices=full_matrices)
+        parts = spectral(np.linalg.svd, "svd", x._array(), full_matrices=full_matrices)
         return SVDResult(*map(tensor_of, parts))
     m, n = x.shape[-2:]
     packed = svd_packed(x)
@@ -362,7 +363,7 @@ def svdvals(x: Tensor, /) -> Tensor:
     tensor([3., 2.])
     """
     x = matrices(x, "svdvals")
-    return tensor_of(lapack(np.linalg.svd, "svdvals", x._array(), compute_uv=False))
+    return tensor_of(spectral(np.linalg.svd, "svdvals", x._array(), compute_uv=False))
 
 
 __all__ = ["eig", "eigh", "eigvals", "eigvalsh", "svd", "svdvals"]

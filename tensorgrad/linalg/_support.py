@@ -50,16 +50,27 @@ def lapack(function: Callable[..., Any], where: str, *arrays: Any, **params: Any
             return function(*arrays, **params)
     except np.linalg.LinAlgError as error:
         shape = arrays[0].shape
-        if not all(np.isfinite(a).all() for a in arrays):
-            raise LinearAlgebraError(
-                f"{where}: expected finite numbers, got NaN or infinity in a matrix of shape {shape}"
-            ) from None
+        for array in arrays:
+            _check_finite(array, where)
         if "ingular" in str(error):
             raise SingularMatrixError(
                 f"{where}: expected invertible matrices, got a singular one (shape {shape}); pinv and "
                 "lstsq take any"
             ) from None
         raise LinearAlgebraError(f"{where}: {error} (shape {shape})") from None
+
+
+def spectral(function: Callable[..., Any], where: str, x: Any, *others: Any, **params: Any) -> Any:
+    """`lapack` for eigenvalues and singular values: their iteration may never end for infinity."""
+    _check_finite(x, where)
+    return lapack(function, where, x, *others, **params)
+
+
+def _check_finite(x: Any, where: str) -> None:
+    if not np.isfinite(x).all():
+        raise LinearAlgebraError(
+            f"{where}: expected finite numbers, got NaN or infinity in a matrix of shape {x.shape}"
+        ) from None
 
 
 def lower(x: Tensor, k: int = 0) -> Tensor:
@@ -79,7 +90,8 @@ def symmetrised(x: Tensor) -> Tensor:
 
 def symmetric(x: Any) -> Any:
     """(x + x.T) / 2 of an array, x.T conjugated if it is complex."""
-    return (x + x.swapaxes(-1, -2).conj()) / 2
+    with np.errstate(all="ignore"):  # of infinity: what is called with it refuses that by name
+        return (x + x.swapaxes(-1, -2).conj()) / 2
 
 
 def adjoint(x: Tensor) -> Tensor:

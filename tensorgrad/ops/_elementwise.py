@@ -368,7 +368,7 @@ def _with_number(t: Tensor, number: complex) -> tuple[Tensor, Tensor]:
 
 def binary(
     *,
-    gradient: tuple[Callable[..., Any], Callable[..., Any]] | None,
+    gradient: tuple[Callable[..., Any] | None, Callable[..., Any] | None] | None,
     saves: tuple[str, str] = ("", ""),
     reference: Callable[..., Any],
     kernel: str = "",
@@ -380,7 +380,8 @@ def binary(
     the op's name, or `kernel`.
 
     gradient  (gy, y, a, b) -> ga and (gy, y, a, b) -> gb, in ops, each called only where wanted; y
-              is None unless saved. None: the op ends the tape. The engine sums over broadcast axes.
+              is None unless saved. The engine sums over broadcast axes. None for one of them: it is
+              zero; for both: the op ends the tape.
     saves     Which of a, b, y each of the two gradients reads, e.g. ("b", "a b"); what is not saved
     arrives as None. integers  "numpy" gives integer tensors to the reference, "float" converts
     them."""

@@ -68,7 +68,8 @@ def mul(a: Tensor | float, b: Tensor | float, /) -> Tensor:
 
 
 @binary(
-    gradient=(lambda gy, y, a, b: gy / b, lambda gy, y, a, b: -(gy * a) / (b * b)),
+    # b * b would overflow, or vanish, where b is far from doing so
+    gradient=(lambda gy, y, a, b: gy / b, lambda gy, y, a, b: -(gy * (a / b)) / b),
     saves=("b", "a b"),
     reference=np.true_divide,
     integers="float",

@@ -5,23 +5,18 @@ vectors, compiled into kernels of the same form as the library's own, and are de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from math import prod
-from operator import itemgetter
-from types import FunctionType
-from typing import Any
+from collections.abc import Callable, Container, Mapping, Sequence
+from functools import cached_property
+from keyword import iskeyword
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tensorgrad._native import BINARY, NULL, UNARY, broadcast_layout, fail, ffi, lib
-from tensorgrad._tensor import Tensor, empty_raw, wrap_array
+from tensorgrad._native import BINARY, UNARY
+from tensorgrad._tensor import Tensor, wrap_array
 from tensorgrad.autograd._declare import Case, op
-from tensorgrad.autograd._modes import mode
 from tensorgrad.autograd._recorded import recorded
-from tensorgrad.dtypes import DTYPES, F32, F64, promote
 from tensorgrad.errors import ArgumentError
-from tensorgrad.ops._compiler import compile_shared, dlopen
 from tensorgrad.ops._elementwise import binary, unary
 from tensorgrad.ops._expressions import (
     Call,
@@ -35,9 +30,18 @@ from tensorgrad.ops._expressions import (
     replaced,
     simplified,
 )
-
-MOST_INPUTS = 4
-MOST_PARAMETERS = 4
+from tensorgrad.ops._kernels import (
+    MOST_INPUTS,
+    MOST_PARAMETERS,
+    Row,
+    caller,
+    compiled,
+    cost_of,
+    defined,
+    map_row,
+    of_one_dtype,
+    with_signature,
+)
 
 
 def elementwise(
@@ -85,7 +89,7 @@ def elementwise(
     >>> leaky(tensorgrad.tensor([-2.0, 2.0]), slope=0.25)
     tensor([-0.5,  2. ])
     """
-    if not isinstance(name, str) or not name.isidentifier():
+    if not _is_name(name):
         raise ArgumentError(f"elementwise: expected a name of letters and digits, got {name!r}")
     what = f"op {name!r}"
     if fallback not in (None, "numpy"):
@@ -112,11 +116,16 @@ def _inputs_of(forward: Expression, params: Mapping[str, float], what: str) -> l
     return found
 
 
+def _is_name(n: object) -> bool:
+    """Whether Python functions and parameters can be called so."""
+    return isinstance(n, str) and n.isidentifier() and not iskeyword(n)
+
+
 def _check_names(
     what: str, forward: Expression, inputs: Sequence[str], params: Mapping[str, float]
 ) -> None:
     for n in [*inputs, *params]:
-        if not isinstance(n, str) or not n.isidentifier() or n in ("gy", "y") or n[0] == "_":
+        if not _is_name(n) or n in ("gy", "y") or n[0] == "_":
             raise ArgumentError(f"{what}: {n!r} cannot be the name of an input or parameter")
     both = [*inputs, *params]
     if len(set(both)) != len(both):
@@ -170,133 +179,10 @@ def _gradients(
     return found
 
 
-# ---- kernels -------------------------------------------------------------------------------------
-
-_CDEF = "extern const void *const tg_kernels[];"
-
-
-def _source(rows: Mapping[str, Sequence[str]]) -> str:
-    """The C file of kernels: rows of the tables of each family, as csrc/kernels has them."""
-    text = "#include <tensorgrad_simd.h>\n"
-    for family, lines in rows.items():
-        macro = f"TG_{family.upper()}_OPS"
-        text += f"#define {macro}(OP) " + " ".join(f"OP({line})" for line in lines) + "\n"
-        text += f'#include "kernels/{family}_types.h"\n'
-    for suffix, bits in (("f32", 32), ("f64", 64)):
-        text += f"#define TG_SUFFIX {suffix}\n#define TG_BITS {bits}\n"
-        text += "".join(f'#include "kernels/{family}.h"\n' for family in rows)
-        text += "#undef TG_SUFFIX\n#undef TG_BITS\n"
-    exported = []
-    for family, lines in rows.items():
-        if family == "map":
-            for line in lines:
-                name = line.split(",")[0]
-                for suffix in ("f32", "f64"):
-                    text += f"static const tg_map_fn {name}_at_{suffix}[] = {{{name}_{suffix}}};\n"
-                    exported.append(f"{name}_at_{suffix}")
-        else:
-            exported += [f"&{family}_kernels_{suffix}" for suffix in ("f32", "f64")]
-    text += '__attribute__((visibility("default"))) const void *const tg_kernels[] = {'
-    return text + ", ".join(exported) + "};\n"
-
-
-class Kernels:
-    """Compiled kernels, added to the library's. `ids` are those of the rows, in order; a file has at
-    most one unary and one binary row."""
-
-    def __init__(
-        self, name: str, rows: Mapping[str, Sequence[tuple[str, Expression, int]]]
-    ) -> None:
-        texts = {family: [row[0] for row in lines] for family, lines in rows.items()}
-        path = compile_shared(name, _source(texts))
-        own, module = dlopen(path, _CDEF)
-        self.ids: list[int] = []
-        at = 0
-        for family, lines in rows.items():
-            code = {"unary": lib.TG_UNARY, "binary": lib.TG_BINARY, "map": lib.TG_MAP}[family]
-            for _, expression, count in lines:
-                pair = [
-                    ffi.cast("void *", int(own.cast("uintptr_t", module.tg_kernels[at + k])))
-                    for k in (0, 1)
-                ]
-                at += 2
-                found = lib.tg_custom_add(code, 0 if is_cheap(expression) else 1, count, *pair)
-                if found < 0:
-                    fail(-found, f"op {name!r}")
-                self.ids.append(found)
-
-
-def _cost(expression: Expression) -> str:
-    return "CHEAP" if is_cheap(expression) else "COSTLY"
-
-
-def _map_row(
-    name: str, expression: Expression, inputs: Sequence[str], params: Sequence[str]
-) -> tuple[str, Expression, int]:
-    names = dict(zip(inputs, "abcd")) | {p: f"p{i}" for i, p in enumerate(params)}
-    text = f"{name}, {_cost(expression)}, {len(inputs)}, {as_c(expression, names)}"
-    return text, expression, len(inputs)
-
-
-def _together(where: str, tensors: Sequence[Any]) -> list[Tensor]:
-    """Inputs as tensors of one float dtype."""
-    code = -1
-    for t in tensors:
-        code = t._code if code < 0 else promote(code, t._code)
-    if code > F64:
-        code = F32
-    return [t if t._code == code else t.astype(DTYPES[code]) for t in tensors]
-
-
-_new_pointers = partial(ffi.new, ffi.typeof("void *[]"))
-_new_numbers = partial(ffi.new, ffi.typeof(f"double[{MOST_PARAMETERS}]"))
-_NO_NUMBERS = _new_numbers()
-
-
-def _map(kernel: int, name: str, tensors: Sequence[Tensor], numbers: Sequence[float]) -> Tensor:
-    """One kernel over tensors that broadcast, off the tape."""
-    first = tensors[0]
-    shape, code, size, layout = first._shape, first._code, first._size, NULL
-    for t in tensors:
-        if t._shape != shape or t._code != code or t._strides is not None or code > F64:
-            tensors = _together(name, tensors)
-            code = tensors[0]._code
-            shape, layout = broadcast_layout(name, *[(t._shape, t._strides) for t in tensors])
-            if all(t._shape == shape and t._strides is None for t in tensors):
-                layout = NULL
-            size = prod(shape)
-            break
-    y = empty_raw(shape, size, code)
-    pointers = _new_pointers([t._ptr for t in tensors])
-    values = _new_numbers([*numbers]) if numbers else _NO_NUMBERS
-    status = lib.tg_map(kernel, code, size, pointers, y._ptr, layout, values)
-    if status:
-        fail(status, name, y._storage)
-    return y
-
-
 # ---- functions -----------------------------------------------------------------------------------
 
 
-def _with_signature(
-    name: str, inputs: Sequence[str], params: Mapping[str, float], body: Callable[..., Any]
-) -> Any:
-    """A function (inputs, /, *, params) that hands its arguments to body(tensors, numbers)."""
-    signature = ", ".join([*(f"{x}: Tensor" for x in inputs), "/"])
-    if params:
-        signature += ", *, " + ", ".join(f"{p}={value!r}" for p, value in params.items())
-    text = (
-        f"def {name}({signature}) -> Tensor:\n"
-        f"    return _body(({', '.join(inputs)},), ({''.join(p + ', ' for p in params)}))\n"
-    )
-    made: dict[str, Any] = {}
-    exec(compile(text, f"<op {name}>", "exec"), {"Tensor": Tensor, "_body": body}, made)
-    function: FunctionType = made[name]
-    function.__module__ = __name__
-    return function
-
-
-def _fresh(name: str, taken: set[str]) -> str:
+def _fresh(name: str, taken: Container[str]) -> str:
     """The name, or with a number the first that is not taken."""
     number = 1
     chosen = name
@@ -307,8 +193,11 @@ def _fresh(name: str, taken: set[str]) -> str:
 
 
 class _Function:
-    """An expression as a function of tensors, recorded, whose gradients are expressions too: derived,
-    and compiled, when they are first wanted."""
+    """An expression as a function of tensors that broadcast, recorded, whose gradients are such
+    functions too.
+
+    gradients   The gradient by each input, in gy, y, the inputs and the parameters; None: derived.
+    kernel      Its id, once it is compiled: when the function is first called, or with others."""
 
     def __init__(
         self,
@@ -317,91 +206,105 @@ class _Function:
         inputs: Sequence[str],
         params: Mapping[str, float],
         by_arrays: bool,
-        kernel: int | None = None,
         gradients: Sequence[Expression] | None = None,
-        gradient_kernels: Sequence[int | None] = (),
     ) -> None:
         self.name, self.expression = name, expression
         self.inputs, self.params = list(inputs), dict(params)
-        self.by_arrays, self.kernel = by_arrays, kernel
+        self.by_arrays = by_arrays
         self.gradients = gradients
-        self.gradient_kernels = gradient_kernels
-        taken = {*self.inputs, *self.params}  # they may be those of a gradient
-        self.upstream = _fresh("gy", taken)
-        self.result = _fresh("result", taken)
-        self.slopes: list[Any] = [None] * len(self.inputs)
-        self.reads_y = gradients is not None and any("y" in names_in(g) for g in gradients)
+        self.kernel: int | None = None
 
-    def compute(self, tensors: Sequence[Tensor], numbers: Sequence[float]) -> Tensor:
-        """The values, off the tape."""
-        if self.by_arrays:
-            arrays = [t._array() for t in _together(self.name, tensors)]
-            scalars = [arrays[0].dtype.type(n) for n in numbers]
-            function = by_numpy(self.expression, [*self.inputs, *self.params])
-            return wrap_array(function(*arrays, *scalars))
-        if self.kernel is None:
-            row = _map_row("kernel", self.expression, self.inputs, list(self.params))
-            self.kernel = Kernels(self.name, {"map": [row]}).ids[0]
-        return _map(self.kernel, self.name, tensors, numbers)
-
-    def slope(self, i: int) -> Callable[..., Any]:
-        """(gy, y, inputs, numbers) -> the gradient by input i, recorded."""
-        if self.slopes[i] is None:
-            if self.gradients is None:
-                inner = derivative(self.expression, self.inputs[i])
-                gradient = simplified(Call("mul", (self.upstream, inner)))
-            else:
-                gradient = replaced(self.gradients[i], {"gy": self.upstream, "y": self.result})
-                if len(names_in(gradient)) - len(self.params) > MOST_INPUTS:
-                    gradient = replaced(gradient, {self.result: self.expression})
-            read = [n for n in names_in(gradient) if n not in self.params]
-            if not read:
-                self.slopes[i] = lambda gy, y, tensors, numbers: None
-            else:
-                self.slopes[i] = self._slope(i, gradient, read)
-        return self.slopes[i]
-
-    def _slope(self, i: int, gradient: Expression, read: list[str]) -> Callable[..., Any]:
-        kernel = self.gradient_kernels[i] if self.gradient_kernels else None
-        name = f"{self.name}_by_{self.inputs[i]}"
-        function = _Function(name, gradient, read, self.params, self.by_arrays, kernel).recorded()
-        at = {self.upstream: 0, self.result: 1, **{x: 2 + k for k, x in enumerate(self.inputs)}}
-        chosen_by = itemgetter(*(at[n] for n in read), 0)  # one more, so that it gives a tuple
-
-        def apply(gy: Tensor, y: Any, tensors: Sequence[Any], numbers: Sequence[float]) -> Tensor:
-            chosen = chosen_by((gy, y, *tensors))[:-1]
-            if kernel is not None and not mode.enabled:
-                try:
-                    return _map(kernel, name, chosen, numbers)
-                except AttributeError:
-                    pass  # one of them only stands for a Tensor
-            return function(*chosen, **dict(zip(self.params, numbers)))
-
-        return apply
-
-    def rule(self) -> tuple[Callable[..., Any], ...]:
-        """The gradients as `op` takes them."""
-        count = len(self.inputs)
-
-        def by(i: int) -> Callable[..., Any]:
-            def gradient(gy: Tensor, y: Any, *rest: Any, **numbers: Any) -> Any:
-                slope = self.slopes[i] or self.slope(i)
-                return slope(gy, y, rest[:count], [*numbers.values()])
-
-            return gradient
-
-        return tuple(by(i) for i in range(count))
+    def row(self, name: str) -> Row:
+        """Its kernel's row in a file of kernels."""
+        return map_row(name, self.expression, self.inputs, list(self.params))
 
     def forward(self) -> Any:
-        """The plain function."""
-        return _with_signature(self.name, self.inputs, self.params, self.compute)
+        """The values, off the tape."""
+        if self.by_arrays:
+            return self._forward_by_arrays()
+        if self.kernel is None:
+            (self.kernel,) = compiled(self.name, {"map": [self.row("kernel")]})
+        return caller(self.name, self.kernel, self.inputs, self.params)
+
+    def _forward_by_arrays(self) -> Any:
+        function = by_numpy(self.expression, [*self.inputs, *self.params])
+
+        def compute(tensors: Sequence[Tensor], numbers: Sequence[float]) -> Tensor:
+            arrays = [t._array() for t in of_one_dtype(tensors)]
+            return wrap_array(function(*arrays, *map(arrays[0].dtype.type, numbers)))
+
+        return with_signature(self.name, self.inputs, self.params, compute)
+
+    @cached_property
+    def slopes(self) -> list[_Slope | None]:
+        """By each input; None where the gradient is zero."""
+        return [self._slope(i) for i in range(len(self.inputs))]
+
+    def _slope(self, i: int) -> _Slope | None:
+        taken = {*self.inputs, *self.params}  # of a gradient, gy and result
+        gy = _fresh("gy", taken)
+        y = _fresh("result", taken)
+        if self.gradients is None:
+            gradient = simplified(Call("mul", (gy, derivative(self.expression, self.inputs[i]))))
+        else:
+            gradient = replaced(self.gradients[i], {"gy": gy, "y": y})
+        read = self._read_by(gradient)
+        if not read:
+            return None
+        if len(read) > MOST_INPUTS:
+            gradient = replaced(gradient, {y: self.expression})
+            read = self._read_by(gradient)
+        times_gy = len(read) > MOST_INPUTS
+        if times_gy:  # a gradient is linear in gy
+            gradient = simplified(replaced(gradient, {gy: 1.0}))
+            read = self._read_by(gradient)
+        name = f"{self.name}_by_{self.inputs[i]}"
+        function = _Function(name, gradient, read, self.params, self.by_arrays)
+        places = [gy, y, *self.inputs]
+        return _Slope(function, [places.index(x) for x in read], times_gy)
+
+    def _read_by(self, gradient: Expression) -> list[str]:
+        return [n for n in names_in(gradient) if n not in self.params]
+
+    def rule(self) -> tuple[Callable[..., Any] | None, ...]:
+        """The gradients as `op` takes them."""
+        count = 2 + len(self.inputs)
+        return tuple(s and s.of(count, bool(self.params)) for s in self.slopes)
+
+    def saves(self) -> tuple[str, ...]:
+        """What they read, as `op` takes it."""
+        places = ["", "y", *self.inputs]
+        read = {places[k] for slope in self.slopes if slope for k in slope.reads}
+        return tuple(n for n in places[1:] if n in read)
 
     def recorded(self) -> Any:
         """The function that is recorded, not in the registry."""
-        saves = (*self.inputs, "y") if self.reads_y else tuple(self.inputs)
-        made = recorded(self.forward(), self.rule(), saves, False, False)
+        made = recorded(self.forward(), self.rule(), self.saves(), not self.by_arrays, False)
         made.batching = "elementwise"
         return made
+
+
+class _Slope(NamedTuple):
+    """The gradient by an input: a function of those of (gy, y, *inputs) at the places `reads`."""
+
+    function: _Function
+    reads: list[int]
+    times_gy: bool  # it is still to be multiplied by gy
+
+    def of(self, count: int, with_numbers: bool) -> Callable[..., Any]:
+        """The same as a function of all `count`, and of parameters by keyword. The function that it
+        calls is made at its first call: the chain of derivatives has no end."""
+
+        def first(*chosen: Tensor, **numbers: float) -> Tensor:
+            scope["_function"] = made = self.function.recorded()
+            return made(*chosen, **numbers)
+
+        scope: dict[str, Any] = {"_function": first}
+        extra = ["**_numbers"] if with_numbers else []
+        given = ", ".join([*(f"_{k}" for k in range(count)), *extra])
+        chosen = ", ".join([*(f"_{k}" for k in self.reads), *extra])
+        value = f"_function({chosen})" + (" * _0" if self.times_gy else "")
+        return defined(self.function.name, given, f"return {value}", scope)
 
 
 class _Declared:
@@ -421,7 +324,7 @@ class _Declared:
         self.by_arrays = by_arrays
         if by_arrays:
             try:
-                Kernels(name, {"map": [_map_row("kernel", 1.0, ["x"], [])]})
+                compiled(name, {"map": [map_row("kernel", 1.0, ["x"], [])]})
                 self.by_arrays = False
             except Exception as error:  # noqa: BLE001 - whatever is missing, NumPy is there
                 self.why = error
@@ -453,105 +356,75 @@ class _Declared:
         row = ", ".join(
             (
                 "kernel",
-                _cost(self.forward) if is_cheap(gradient) else "COSTLY",
+                cost_of(self.forward) if is_cheap(gradient) else "COSTLY",
                 as_c(self.forward, names),
                 "Y" if saves_y else "X",
                 as_c(gradient, names),
             )
         )
-        UNARY[self.name] = Kernels(self.name, {"unary": [(row, self.forward, 1)]}).ids[0]
+        (UNARY[self.name],) = compiled(self.name, {"unary": [Row(row, self.forward, 1)]})
         slope = derivative(replaced(gradient, {"gy": 1.0}), saved)
         second = None
         if slope != 0.0:
-            curve = _Function(
-                f"{self.name}_curve", slope, [saved], self.params, self.by_arrays
-            ).recorded()
+            curve = _Slope(
+                _Function(f"{self.name}_curve", slope, [saved], self.params, self.by_arrays),
+                [0],
+                False,
+            ).of(1, bool(self.params))
             keys = list(self.params)
             second = (
                 lambda s: curve(s),
                 lambda s, p: curve(s, **{keys[0]: p}),
                 lambda s, p, q: curve(s, **{keys[0]: p, keys[1]: q}),
             )[len(keys)]
-        function = _with_signature(self.name, [x], self.params, lambda *_: None)
+        function = with_signature(self.name, [x], self.params, lambda *_: None)
         function.__doc__ = doc
         saves = None if gradient == 0.0 else "y" if saves_y else "x"
         return unary(saves=saves, second=second, **settings)(function)
 
     def _binary(self, doc: str, settings: dict[str, Any]) -> Callable[..., Tensor]:
-        first, second = self.inputs
-        names = {first: "a", second: "b"}
-        forward = f"kernel, {_cost(self.forward)}, {as_c(self.forward, names)}"
-        rows: dict[str, list[tuple[str, Expression, int]]] = {
-            "binary": [(forward, self.forward, 2)]
-        }
-        maps, kernels = self._gradient_rows()
-        if maps:
-            rows["map"] = maps
-        ids = Kernels(self.name, rows).ids
-        BINARY[self.name] = ids[0]
-        made = _Function(
-            self.name,
-            self.forward,
-            self.inputs,
-            {},
-            False,
-            gradients=self.gradients,
-            gradient_kernels=[None if k is None else ids[1 + k] for k in kernels],
-        )
-        saves = []
-        for gradient in self.gradients:
-            read = names_in(gradient)
-            letters = {first: "a", second: "b", "y": "y"}
-            saves.append(" ".join(letters[n] for n in read if n in letters))
-        by = [
-            (lambda gy, y, a, b, i=i: (made.slopes[i] or made.slope(i))(gy, y, (a, b), ()))
-            for i in range(2)
-        ]
-        function = _with_signature(self.name, self.inputs, {}, lambda *_: None)
+        letters = dict(zip(self.inputs, "ab"))
+        row = f"kernel, {cost_of(self.forward)}, {as_c(self.forward, letters)}"
+        made = self._made()
+        BINARY[self.name] = self._compile(made, {"binary": [Row(row, self.forward, 2)]})
+        saves = [" ".join("-yab"[k] for k in s.reads if k) if s else "" for s in made.slopes]
+        function = with_signature(self.name, self.inputs, {}, lambda *_: None)
         function.__doc__ = doc
+        by_a, by_b = made.rule()
         return binary(
-            gradient=(by[0], by[1]), saves=(saves[0], saves[1]), integers="float", **settings
+            gradient=(by_a, by_b), saves=(saves[0], saves[1]), integers="float", **settings
         )(function)
-
-    def _gradient_rows(self) -> tuple[list[tuple[str, Expression, int]], list[int | None]]:
-        """Rows of kernels for the gradients, and for each which it is; None: none, or later."""
-        rows: list[tuple[str, Expression, int]] = []
-        places: list[int | None] = []
-        for i, gradient in enumerate(self.gradients):
-            read = [n for n in names_in(gradient) if n not in self.params]
-            if not read or len(read) > MOST_INPUTS:
-                places.append(None)
-                continue
-            places.append(len(rows))
-            rows.append(_map_row(f"gradient_{i}", gradient, read, list(self.params)))
-        return rows, places
 
     def _general(self, doc: str, settings: dict[str, Any]) -> Callable[..., Tensor]:
-        kernel: int | None = None
-        kernels: list[int | None] = []
+        made = self._made()
         if not self.by_arrays:
-            row = _map_row("kernel", self.forward, self.inputs, list(self.params))
-            maps, places = self._gradient_rows()
-            ids = Kernels(self.name, {"map": [row, *maps]}).ids
-            kernel = ids[0]
-            kernels = [None if k is None else ids[1 + k] for k in places]
-        made = _Function(
-            self.name,
-            self.forward,
-            self.inputs,
-            self.params,
-            self.by_arrays,
-            kernel,
-            self.gradients,
-            kernels,
-        )
+            made.kernel = self._compile(made, {"map": [made.row("kernel")]})
         function = made.forward()
         function.__doc__ = doc
-        saves = (*self.inputs, "y") if made.reads_y else tuple(self.inputs)
-        kind = "NumPy" if self.by_arrays else "C"
         return op(
-            gradient=made.rule(), saves=saves, kernel=kind, batching="elementwise", **settings
+            gradient=made.rule(),
+            saves=made.saves(),
+            kernel="NumPy" if self.by_arrays else "C",
+            kernel_only=not self.by_arrays,
+            batching="elementwise",
+            **settings,
         )(function)
+
+    def _made(self) -> _Function:
+        return _Function(
+            self.name, self.forward, self.inputs, self.params, self.by_arrays, self.gradients
+        )
+
+    def _compile(self, made: _Function, rows: dict[str, list[Row]]) -> int:
+        """Compiles the kernels of the gradients together with that of the forward, the first row,
+        whose id is returned."""
+        slopes = [s.function for s in made.slopes if s]
+        gradients = [f.row(f"gradient_{i}") for i, f in enumerate(slopes)]
+        rows["map"] = [*rows.get("map", ()), *gradients]
+        kernel, *ids = compiled(self.name, {family: r for family, r in rows.items() if r})
+        for function, number in zip(slopes, ids, strict=True):
+            function.kernel = number
+        return kernel
 
 
 __all__ = ["elementwise"]

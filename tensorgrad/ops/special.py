@@ -12,7 +12,7 @@ from tensorgrad._tensor import Tensor, as_tensor
 from tensorgrad.autograd import Case, composite
 from tensorgrad.ops._elementwise import binary, unary
 from tensorgrad.ops.comparisons import clip, pair_cases, where
-from tensorgrad.ops.pointwise import abs, cases, exp, expm1, log, sigmoid, sin, square
+from tensorgrad.ops.pointwise import abs, cases, exp, expm1, log, log1p, sigmoid, sin, square
 
 
 def _is_pole(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -146,7 +146,9 @@ def polygamma(x: Tensor, n: float = 1) -> Tensor:
 
 @unary(
     saves="x",
-    second=lambda x: -exp(x) * square(1.0 / expm1(x)),
+    second=lambda x: (
+        1.0 / (expm1(x) * expm1(-x))
+    ),  # -exp(x) / expm1(x)^2, also where that is inf / inf
     reference=lambda x: np.where(x < 0.5, np.log(-np.expm1(-x)), np.log1p(-np.exp(-x))),
     cases=cases(low=0.3, high=3.0),
 )
@@ -197,7 +199,7 @@ def logit(x: Tensor, /, eps: float | None = None) -> Tensor:
     x = as_tensor(x, "logit")
     if eps is not None:
         x = clip(x, eps, 1.0 - eps)
-    return log(x / (1.0 - x))
+    return log(x) - log1p(-x)  # the gradient of a quotient would be NaN at 0 and 1
 
 
 @composite(

@@ -182,8 +182,9 @@ def _norm_reference(
 def norm(x: Tensor, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Tensor:
     """The vector norm of order `ord` over axes (None: all): sum(|x|^ord)^(1 / ord); the largest or
     smallest |x| for inf and -inf, the number of elements that are not 0 for 0, which has no
-    gradient. The gradient is 0 where the norm is, and shared by equals for inf and -inf. x: (...);
-    integers become float32.
+    gradient. The powers are of numbers scaled by the largest, but for the squares of order 2, so that
+    they do not overflow. The gradient is 0 where the norm is, and shared by equals for inf and -inf.
+    x: (...); integers become float32.
 
     >>> import tensorgrad
     >>> tensorgrad.norm(tensorgrad.tensor([3.0, 4.0]))
@@ -205,12 +206,20 @@ def norm(x: Tensor, axis: Any = None, keepdims: bool = False, ord: float = 2) ->
         return min(size, axis, keepdims)
     if ord == 1:
         return sum(size, axis, keepdims)
+    axes = normalize_axes(axis, x.ndim, "norm")
+    if not all(x.shape[a] for a in axes):
+        return sum(size, axes, keepdims)
+    # the result does not depend on the scale, so its derivative by that is 0
+    kept = size.detach()
+    scale = max(kept, axes, True) if ord > 0 else min(kept, axes, True)
+    scale = where((scale == 0.0) | (scale == float("inf")), 1.0, scale)
     # powers of 0 have no finite gradient for an order below 1; that of the norm is taken as 0
-    zero = size == 0.0
-    powers = where(zero, 0.0 if ord > 0 else float("inf"), where(zero, 1.0, size) ** float(ord))
-    total = sum(powers, axis, keepdims)
+    ratio = size / scale
+    zero, of_zero = ratio == 0.0, 0.0 if ord > 0 else float("inf")
+    total = sum(where(zero, of_zero, where(zero, 1.0, ratio) ** float(ord)), axes, True)
     nothing = total == 0.0
-    return where(nothing, 0.0, where(nothing, 1.0, total) ** (1.0 / ord))
+    result = where(nothing, of_zero, where(nothing, 1.0, total) ** (1.0 / ord)) * scale
+    return result if keepdims else reshape(result, reduced_shape(x.shape, axes, False))
 
 
 def _extended(x: Any, edge: Any, axis: int) -> Any:

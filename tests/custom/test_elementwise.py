@@ -27,6 +27,8 @@ OPS = {
     "product_sum": ("a * b + c", {}),
     "gated": ("a * sigmoid(b) * scale", {"params": {"scale": 2.0}}),
     "four": ("a * b + c * d", {}),
+    "gradients_of_five": ("sin(a * b * c * d)", {}),  # gy and all inputs: more than a kernel takes
+    "names_of_ours": ("extra * result + shape", {"params": {"extra": 2.0}}),
     "step": ("x > 0.25 ? 1 : 0", {"grad": "0"}),
 }
 
@@ -71,6 +73,44 @@ def test_integers_and_mixed_dtypes() -> None:
     assert op(*[tg.ones(2, dtype="int64")] * 3).dtype == tg.float32
 
 
+@pytest.mark.parametrize("expression", ["a * b", "a * b * c"])
+def test_gradients_have_the_dtypes_of_their_inputs(expression: str) -> None:
+    op = ops.elementwise("mixed_product", expression)
+    inputs = [tg.full((3,), 2.0, dtype=t, requires_grad=True) for t in ("float32", "float64")]
+    whole = [tg.full((3,), 3, dtype="int64")] if "c" in expression else []
+    op(*inputs, *whole).sum().backward()
+    for x in inputs:
+        assert x.grad is not None
+        assert x.grad.dtype == x.dtype
+        assert x.grad.tolist() == [2.0 * (3.0 if whole else 1.0)] * 3
+
+
+def test_what_no_gradient_reads_may_be_written() -> None:
+    op = ops.elementwise("weighted_sum", "a * b + c")
+    a, b, c = (tg.ones(3, requires_grad=True) for _ in range(3))
+    shifted = c * 2.0
+    y = op(a, b, shifted)
+    shifted += 1.0
+    y.sum().backward()
+    assert c.grad is not None
+    assert c.grad.tolist() == [2.0] * 3
+    product = a * 2.0
+    y = op(product, b, c)
+    product += 1.0
+    with pytest.raises(tg.errors.InplaceError, match="weighted_sum"):
+        y.sum().backward()
+
+
+def test_a_gradient_that_is_zero_is_none() -> None:
+    for name, expression in {
+        "stepped": "a + (b > 0.25 ? 1 : 0)",
+        "masked": "a + c * (b > 0)",
+    }.items():
+        inputs = [tg.ones(3, requires_grad=True) for _ in range(3 if "c" in expression else 2)]
+        ops.elementwise(name, expression, inputs="abc"[: len(inputs)])(*inputs).sum().backward()
+        assert [x.grad is None for x in inputs] == [False, True, False][: len(inputs)]
+
+
 def test_gradients_of_any_order() -> None:
     op = ops.elementwise("cubed_sine", "sin(x) * x * x")
     x = tg.tensor([0.5, 1.5], dtype="float64", requires_grad=True)
@@ -91,6 +131,11 @@ MISTAKES = {
     "a gradient of nothing": (("x",), {"grad": "gy * z"}, "it reads \\['z'\\]"),
     "five inputs": (("a + b + c + d + f",), {}, "1 to 4 inputs"),
     "a reserved name": (("gy * 2",), {}, "'gy' cannot be the name"),
+    "a word of Python": (
+        ("lambda * x",),
+        {"params": {"lambda": 1.0}},
+        "'lambda' cannot be the name",
+    ),
     "a name twice": (("x",), {"inputs": ["x", "x"]}, "different names"),
     "a syntax error": (("x +",), {}, "expected a number"),
     "an unknown fallback": (("x",), {"fallback": "torch"}, "expected fallback"),

@@ -325,6 +325,26 @@ def test_errors_are_named(call: Any, error: type[Exception], words: str) -> None
     )
 
 
+# NumPy's svd of this does not come back
+INFINITE = np.array([[inf, 1.0, 2.0], [-inf, 1.0, 2.0], [inf, inf, 1.0]])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["svd", "svdvals", "pinv", "matrix_rank", "eigh", "eigvalsh", "eig", "eigvals", "cond"],
+)
+@pytest.mark.parametrize("x", [INFINITE, INFINITE.astype("complex128")], ids=lambda x: x.dtype.name)
+def test_spectra_of_infinity_are_refused(name: str, x: Any) -> None:
+    with pytest.raises(LinearAlgebraError, match="finite"):
+        getattr(linalg, name)(tg.tensor(x))
+
+
+def test_the_gradient_of_an_infinite_determinant_is_refused() -> None:
+    x = tg.tensor(INFINITE, requires_grad=True)
+    with pytest.raises(LinearAlgebraError, match="det.*finite"):
+        linalg.det(x).backward()
+
+
 # ---- products ------------------------------------------------------------------------------------
 
 

@@ -21,6 +21,35 @@ def gradients(function: Any, *arrays: Any) -> list[list[float]]:
     return [g.tolist() for g in found if g is not None]
 
 
+# ---- numbers whose squares over- or underflow ---------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-200, 1e200])
+def test_the_gradient_of_a_quotient_does_not_square_the_divisor(size: float) -> None:
+    a = [0.0, size, -size]
+    assert gradients(tg.div, a, [size] * 3)[1] == [0.0, -1 / size, 1 / size]
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-200, 1e200])
+def test_the_second_gradient_of_hypot_at_sizes_whose_squares_are_none(size: float) -> None:
+    a, b = (tg.tensor([x * size], dtype="float64", requires_grad=True) for x in (3.0, 4.0))
+    (first,) = tg.autograd.grad(tg.hypot(a, b).sum(), [a], create_graph=True)
+    second = tg.autograd.grad(first.sum(), [a, b])
+    # b^2 / r^3 and -a b / r^3
+    np.testing.assert_allclose([s.item() * size for s in second], [16 / 125, -12 / 125], rtol=1e-12)
+
+
+def test_the_second_gradient_of_log1mexp_where_exp_is_infinite() -> None:
+    x = tg.tensor([2.0, 800.0, inf], dtype="float64", requires_grad=True)
+    (first,) = tg.autograd.grad(tg.log1mexp(x).sum(), [x], create_graph=True)
+    (second,) = tg.autograd.grad(first.sum(), [x])
+    np.testing.assert_allclose(second.numpy(), [-np.exp(2) / np.expm1(2) ** 2, 0, 0], rtol=1e-14)
+
+
+def test_the_gradient_of_logit_at_its_ends() -> None:
+    assert gradients(tg.logit, [0.0, 0.5, 1.0]) == [[inf, 4.0, inf]]
+
+
 # ---- clip ----------------------------------------------------------------------------------------
 
 LIMITS: list[tuple[Any, Any]] = [

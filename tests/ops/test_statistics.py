@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tensorgrad as tg
+from tensorgrad import linalg
 from tensorgrad.errors import ArgumentError, DTypeError, ShapeError
 from tensorgrad.testing import gradcheck, gradgradcheck
 
@@ -132,6 +133,17 @@ def test_norms_at_zero():
         assert np.isfinite(x.grad.numpy()).all(), order
     assert tg.norm(tg.tensor([0.0, 2.0, 3.0]), ord=0).item() == 2
     assert tg.norm(tg.tensor([0.0, 2.0]), ord=-1).item() == 0
+
+
+def test_norms_at_the_ends_of_the_range():
+    huge = leaf([1e200, 1e200])
+    for norm in (tg.norm, linalg.vector_norm):
+        np.testing.assert_allclose(norm(huge, ord=3).item(), 1e200 * 2 ** (1 / 3), rtol=1e-12)
+        assert norm(leaf([INF, -INF]), ord=-1).item() == INF
+        assert norm(leaf([INF, 2.0]), ord=-1).item() == 2
+        x = leaf([0.0, 4.0])
+        norm(x, ord=0.5).backward()
+        assert x.grad.tolist() == [0.0, 1.0]
 
 
 def test_standard_deviation_of_equals():

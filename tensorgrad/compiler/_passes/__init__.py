@@ -5,9 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tensorgrad.compiler._passes._chains import chains
+from tensorgrad.compiler._passes._dead import dead
+from tensorgrad.compiler._passes._epilogues import epilogues
+from tensorgrad.compiler._passes._fold import fold
+from tensorgrad.compiler._passes._lower import lower
 from tensorgrad.compiler._recorder import Record
 
-PASSES: dict[str, Callable[[list[Record]], list[Record]]] = {"chains": chains}
+
+def _plan(records: list[Record]) -> list[Record]:
+    """Stands for what _plan.py does: without it every buffer has memory of its own."""
+    return records
+
+
+PASSES: dict[str, Callable[[list[Record]], list[Record]]] = {
+    "lower": lower,
+    "dead": dead,
+    "fold": fold,
+    "epilogues": epilogues,
+    "chains": chains,
+    "plan": _plan,
+}
 
 
 def run_passes(records: list[Record], names: Sequence[str]) -> list[Record]:

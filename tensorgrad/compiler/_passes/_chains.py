@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from math import prod
 from typing import NamedTuple
 
 from tensorgrad._native import BINARY, UNARY, ffi, lib
@@ -83,6 +84,10 @@ def _pattern(n: int, layout: Data | None, k: int) -> tuple[int, int] | None:
     return (repeat, period) if period > 1 else (1, 1)
 
 
+def _size(layout: Data) -> int:
+    return prod(layout.words[1 : 1 + layout.words[0]])
+
+
 def _operands(
     places: Sequence[Pointer], items: Sequence[int], n: int, layout: Data | None
 ) -> tuple[Operand, ...] | None:
@@ -117,9 +122,17 @@ def step_of(record: Record) -> Step | None:
         kind, op = lib.TG_TILE_WHERE, 0
         inputs = _operands([condition, left, right], [1, ITEM[dtype], ITEM[dtype]], n, layout)
     elif name == "tg_map":
-        op, dtype, n, given, y, layout, params = a
-        kind, p = lib.TG_TILE_MAP, params.words
-        inputs = _operands(given.words, [ITEM[dtype]] * len(given.words), n, layout)
+        op, dtype, n, *places, y, layout, p0, p1, p2, p3 = a
+        kind, p = lib.TG_TILE_MAP, tuple(map(_bits, (p0, p1, p2, p3)))
+        given = places[: lib.tg_custom_inputs(lib.TG_MAP, op)]
+        inputs = _operands(given, [ITEM[dtype]] * len(given), n, layout)
+    elif name == "tg_copy":
+        item, x, y, layout = a
+        kind, op, n = lib.TG_TILE_COPY, 0, _size(layout)
+        if item not in ITEM[:2] or n < 1 or _pattern(n, layout, 1) != (1, n):
+            return None
+        dtype = ITEM.index(item)  # what is copied may be anything of that width
+        inputs = _operands([x], [item], n, layout)
     else:
         return None
     if inputs is None or n < 1:
@@ -281,6 +294,7 @@ class _Build:
             else:
                 self._step(call)
         self._store(outside)
+        self._pass_copies_on()
         self._drop_dead()
         self.once = self._constants()
 
@@ -302,6 +316,28 @@ class _Build:
             buffer = operand.place.buffer
             if value in self.made and (buffer.kind != "local" or id(buffer) in outside):
                 self.values[value] = operand
+
+    def _pass_copies_on(self) -> None:
+        """Copies of what a step made: who reads the copy reads that, and what is to be stored there is
+        stored at once, unless what it replaces is still read."""
+        same: dict[int, int] = {}
+        maker = {y: i for i, (_, _, y) in enumerate(self.steps)}
+        for i, (call, inputs, y) in enumerate(self.steps):
+            inputs = tuple(same.get(v, v) for v in inputs)
+            self.steps[i] = (call, inputs, y)
+            if call.kind != lib.TG_TILE_COPY or inputs[0] not in self.made:
+                continue
+            source = same[y] = inputs[0]
+            stored = self.values[y]
+            if stored is not None and self.values[source] is None:
+                between = self.steps[maker[source] + 1 : i]
+                if not any(self._reads(v, stored.place) for _, read, _ in between for v in read):
+                    self.values[source], self.values[y] = stored, None
+        self.sums = [(call, same.get(v, v)) for call, v in self.sums]
+
+    def _reads(self, value: int, place: Pointer) -> bool:
+        operand = self.values[value]
+        return value not in self.made and operand is not None and operand.place == place
 
     def _drop_dead(self) -> None:
         wanted = {value for _, value in self.sums}
@@ -388,8 +424,8 @@ def _words(step: TileStep) -> list[int]:
 def _name(call: Step | Sum) -> str:
     if isinstance(call, Sum):
         return ffi.string(lib.tg_op_name(lib.TG_REDUCE, call.op)).decode()
-    if call.kind == lib.TG_TILE_WHERE:
-        return "where"
+    if call.kind in (lib.TG_TILE_WHERE, lib.TG_TILE_COPY):
+        return "where" if call.kind == lib.TG_TILE_WHERE else "copy"
     if call.kind == lib.TG_TILE_UNARY_GRAD:
         return _NAMES[lib.TG_TILE_UNARY].get(call.op, "custom") + "'"
     return _NAMES.get(call.kind, {}).get(call.op, "custom")
