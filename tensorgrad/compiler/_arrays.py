@@ -284,8 +284,8 @@ def _record(
             templates[id(array)] = _Template(array, len(accesses))
             accesses.append(capture.access_of(array, mode))
     results = [capture.own_array(array) for array in own]
-    # arrays that NumPy does not let write to (np.imag of real numbers) are written all the same
-    own = [_Template(array, 0).at(bounds(array)[0]) for array in own]
+    targets = [_Template(array, len(accesses) + i) for i, array in enumerate(own)]
+    del own  # a program has memory of its own
 
     def without_memory(value: Any) -> Any:
         """The arguments with templates in the place of arrays, whose memory must not be kept alive."""
@@ -304,11 +304,12 @@ def _record(
             if isinstance(error, TensorgradError):
                 raise
             raise IndexOutOfRangeError(f"index: {error}") from None
-        if own:
+        if targets:
             found: list[Array] = []
             _results_in(result, found)
             fresh = [value for value, wanted in zip(found, is_own, strict=True) if wanted]
-            for target, value in zip(own, fresh, strict=True):
+            for template, value in zip(targets, fresh, strict=True):
+                target = template.at(addresses[template.number])
                 if target.shape != value.shape or target.dtype != value.dtype:
                     raise CaptureError(
                         f"compile: {name} gave shape {value.shape} where it gave {target.shape} when "

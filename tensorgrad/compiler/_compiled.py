@@ -33,7 +33,7 @@ from tensorgrad.compiler._effects import Pointer
 from tensorgrad.compiler._fallback import split
 from tensorgrad.compiler._guards import Guards
 from tensorgrad.compiler._passes import PASSES, run_passes
-from tensorgrad.compiler._program import Program, copies, fingerprint
+from tensorgrad.compiler._program import Program, fingerprint
 from tensorgrad.compiler._recorder import Buffer, Record, Recorder, user_line
 from tensorgrad.dtypes import ITEMSIZES
 from tensorgrad.errors import ArgumentError, CaptureError, GradientError, ShapeError
@@ -682,6 +682,7 @@ class Compiled:
                 f"Return the value instead, or change it outside of the function"
             )
         results, result_structure, gradients, records = found
+        recorder.drop_arrays()
         signature.gradients = [
             (leaf, had[id(leaf)] is not None)
             for leaf, number in leaves
@@ -803,12 +804,6 @@ class Compiled:
             return Result(t.detach(), t, 0) if t._node is None else Result(t, t, -1)
         buffer = place.buffer
         offset = address_of(t._ptr) - buffer.address
-        if buffer.kind == "array":
-            copied = Buffer("result", 0, buffer.nbytes)
-            records.append(
-                copies(Pointer(buffer, 0), Pointer(copied, 0), buffer.nbytes, user_line())
-            )
-            return Result(copied, t, offset)
         buffer.kind = "result"
         return Result(buffer, t, offset)
 

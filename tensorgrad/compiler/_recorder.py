@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Container, Sequence
 from linecache import getline
 from pathlib import Path
-from threading import get_ident
+from threading import Lock, get_ident
 from typing import Any
 from weakref import ref
 
@@ -52,8 +52,8 @@ class Buffer:
     """A run of memory that calls read or write.
 
     kind: "input", what the function was given; "outside", what existed before; "state", memory of the
-    library itself that outlives the program (an optimizer's numbers, a generator); "array", a NumPy
-    array made on the way; "local", what was made and is not needed afterwards; "result", what is.
+    library itself that outlives the program (an optimizer's numbers, a generator); "local", what was
+    made and is not needed afterwards; "result", what is.
     owner: what keeps the memory alive, where it is not the program's own. number: its place in the
     program, in the order in which buffers were met."""
 
@@ -142,6 +142,19 @@ class Callback:
         self.key = key  # compares equal to that of the same step in another recording
 
 
+_looking = Lock()
+
+
+def _all_storages() -> list[tuple[int, int, ref[Any]]]:
+    """The storages that exist: beginning and bytes of the memory, and the storage. One thread looks at a
+    time: while it does, it keeps alive what others drop."""
+    with _looking:
+        # an object refers to its class. gc.get_objects would also give what other threads are just
+        # making, which must not be referred to yet
+        found = gc.get_referrers(*_STORAGES)
+        return [(*_memory_of(o), ref(o)) for o in found if isinstance(o, _STORAGES)]
+
+
 def user_frame() -> Any:
     """The innermost frame that is not this package's."""
     frame: Any = sys._getframe(1)
@@ -213,7 +226,7 @@ class Recorder:
             set()
         )  # ids of leaves whose gradient was dropped before it was used
         self.constants: list[Any] = []  # storages of arrays that became tensors on the way
-        self._storages: list[ref[Any]] | None = None
+        self._storages: list[tuple[int, int, ref[Any]]] | None = None
         self.python_steps = 0
         self._paused = 0
         self._spans: list[tuple[int, int, Buffer]] = []  # (begin, end) of what inputs show
@@ -245,7 +258,9 @@ class Recorder:
             return
         try:
             if number == _FREED:
-                self.live.pop(words[0], None)
+                # also another recorder's: see _all_storages
+                for recorder in list(captures.values()):
+                    recorder.live.pop(words[0], None)
             elif self._paused:
                 return
             elif number == _ALLOCATED:
@@ -283,30 +298,25 @@ class Recorder:
             for start, buffer in self.outside.items():
                 if start <= address < start + max(buffer.nbytes, 1):
                     return Pointer(buffer, address - start)
-            for reference in self._all_storages(again):
-                storage = reference()
-                if storage is None:
+            for start, nbytes, reference in self._all_storages(again):
+                if not start <= address < start + max(nbytes, 1):
                     continue
-                start, nbytes = _memory_of(storage)
-                if start <= address < start + max(nbytes, 1):
+                storage = reference()
+                if storage is not None:
                     self.outside[start] = Buffer("outside", start, nbytes, storage)
                     return Pointer(self.outside[start], address - start)
         raise CaptureError(
             f"compile: memory at {address:#x}, used at {user_line()}, belongs to no tensor"
         )
 
-    def _all_storages(self, again: bool) -> list[ref[Any]]:
+    def _all_storages(self, again: bool) -> list[tuple[int, int, ref[Any]]]:
         if self._storages is None or again:
-            # an object refers to its class. gc.get_objects would also give what other threads are just
-            # making, which must not be referred to yet
-            found = gc.get_referrers(*_STORAGES)
-            self._storages = [ref(o) for o in found if isinstance(o, _STORAGES)]
+            self._storages = _all_storages()
         return self._storages
 
     def addresses_alive(self) -> set[int]:
         """Where the memory of all storages that exist begins."""
-        storages = [reference() for reference in self._all_storages(again=True)]
-        return {_memory_of(storage)[0] for storage in storages if storage is not None}
+        return {start for start, _, _ in self._all_storages(again=True)}
 
     def _state(self, address: int, nbytes: int) -> Pointer | None:
         """Memory of the library's own, which is kept by what is in `kept`."""
@@ -400,13 +410,13 @@ class Recorder:
     def borrowed(self, storage: BorrowedStorage) -> None:
         """Takes note of a NumPy array that became a tensor on the way: a constant, unless it is memory
         that is known."""
-        if not self._paused:
+        if not self._paused and not isinstance(storage.owner, WatchedArray):
             self.constants.append(storage)
 
     def access_of(self, array: np.ndarray[Any, Any], mode: str) -> Access:
         """The access to an array's memory."""
         if not array.size:
-            return Access(Buffer("array", *bounds(_EMPTY), _EMPTY), 0, 0, mode)
+            return Access(Buffer("local", *bounds(_EMPTY)), 0, 0, mode)
         low, high = bounds(array)
         place = self.resolve(low)
         assert place is not None
@@ -415,9 +425,15 @@ class Recorder:
     def own_array(self, array: np.ndarray[Any, Any]) -> Access:
         """Takes a new array of NumPy's as a buffer that the program writes."""
         low, high = bounds(array)
-        buffer = Buffer("array", low, high - low, array)
+        buffer = Buffer("local", low, high - low, array)
         self.arrays[low] = buffer
         return Access(buffer, 0, buffer.nbytes, "w")
+
+    def drop_arrays(self) -> None:
+        """Lets go of NumPy's arrays, which no more calls will be given: a program has its own memory."""
+        for buffer in self.arrays.values():
+            buffer.owner = None
+        self.arrays.clear()
 
     def keep(self, owner: Any) -> None:
         """Keeps something alive as long as the program."""
