@@ -187,6 +187,7 @@ class Replay:
         for storage in self.written:
             storage.writer = _WRITER
         guards.trim({id(b.owner) for b in self.lasting})
+        self.changed = frozenset(map(id, self.written))
         self.holds = guards.quick(signature.gradients, recorder.before_run)
         self.kinds = signature.plain_kinds()
         # whether each result is a buffer of its own, and no gradient is kept
@@ -207,6 +208,15 @@ class Replay:
                 return "an optimizer's tables"
         return ""
 
+    def overwrites(self, signature: Signature) -> bool:
+        """Whether an input is in memory that the program writes to, such as a parameter's, and was not
+        when it was recorded: the program may write there while the input is still to be read."""
+        known = self.signature.fixed
+        return any(
+            id(storage) in self.changed and i not in known
+            for i, storage in enumerate(signature.storages)
+        )
+
     def takes(self, args: tuple[Any, ...]) -> bool:
         """Whether plain arguments are tensors of the kinds that were recorded: the quick way."""
         kinds = self.kinds
@@ -219,6 +229,7 @@ class Replay:
                 or t._code != code
                 or t._strides is not None
                 or t._node is not None
+                or id(t._storage) in self.changed
             ):
                 return False
         return True
@@ -272,6 +283,7 @@ class Replay:
             self.kinds == [(t._shape[1:], t._code) for t in tensors]
             and all(part is _LEAF for part in structure[1:])
             and all(t._strides is None and t._node is None for t in tensors)
+            and not any(id(t._storage) in self.changed for t in tensors)
             and not self.writes_inputs
             and self.stackable
         )
@@ -616,7 +628,11 @@ class Compiled:
     def _find(self, signature: Signature) -> Replay | None:
         for number in reversed(self._replays):
             replay = self._replays[number]
-            if replay.signature == signature and not replay.stale():
+            if (
+                replay.signature == signature
+                and not replay.overwrites(signature)
+                and not replay.stale()
+            ):
                 self._replays.move_to_end(number)
                 return replay
         return None

@@ -617,4 +617,20 @@ def test_training_with_epilogues(optimizer: str, threads: int) -> None:
         tensorgrad.set_num_threads(before)
 
 
+@pytest.mark.usefixtures("small_cache")
+def test_an_input_that_is_a_parameter_is_read_before_it_is_updated() -> None:
+    weights = []
+    for passes in (None, tuple(PASSES)):
+        tensorgrad.manual_seed(0)
+        model = nn.Sequential(nn.Linear(40, 70), nn.ReLU(), nn.Linear(70, 10))
+        step = training_step(model, optim.SGD(list(model.parameters()), lr=0.5))
+        run = step if passes is None else compiled(step, passes=passes)
+        x = tensorgrad.tensor(np.random.default_rng(2).standard_normal((70, 40)).astype(np.float32))
+        y = tensorgrad.tensor(np.arange(70) % 10)
+        for given_x in (x, x, x, model[0].weight.detach(), x, model[0].weight.detach(), x):
+            run(given_x, y)
+        weights.append([p.detach().numpy().tobytes() for p in model.parameters()])
+    assert weights[0] == weights[1]
+
+
 _ = REDUCE
