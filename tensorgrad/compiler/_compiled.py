@@ -197,7 +197,7 @@ class Replay:
         self.holds = guards.quick(signature.gradients, recorder.before_run)
         self.kinds = signature.plain_kinds()
         # where arguments must not lie, which could lie anywhere when the function was recorded
-        self.elsewhere = {id(b.owner) for b in self.lasting if b.owner is not None}
+        self.elsewhere = frozenset(map(id, self.written))
         borrowed = any(isinstance(storage, BorrowedStorage) for storage in self.written)
         if self.writes_inputs or borrowed:  # arguments have to be looked at more closely
             self.kinds = None
@@ -237,8 +237,8 @@ class Replay:
         return True
 
     def apart(self, tensors: Sequence[Tensor]) -> bool:
-        """Whether no argument shows memory that the program uses at a fixed place, unless it did so when
-        it was recorded."""
+        """Whether no argument shows memory that the program writes to at a fixed place, unless it did so
+        when it was recorded."""
         for i, t in enumerate(tensors):
             if i in self.signature.fixed:
                 continue
@@ -247,6 +247,8 @@ class Replay:
             if isinstance(t._storage, BorrowedStorage):
                 begin, end = _extent(t)
                 for b in self.lasting:
+                    if id(b.owner) not in self.elsewhere:
+                        continue
                     if begin < b.address + b.nbytes and b.address < end:
                         return False
         return True
@@ -300,6 +302,7 @@ class Replay:
             self.kinds == [(t._shape[1:], t._code) for t in tensors]
             and all(part is _LEAF for part in structure[1:])
             and all(t._strides is None and t._node is None for t in tensors)
+            and not any(id(t._storage) in self.elsewhere for t in tensors)
             and not self.writes_inputs
             and self.stackable
         )
