@@ -665,8 +665,8 @@ class Compiled:
         arguments yet, the function is called until there is one, and those calls count.
 
         The limit of a step is the time that its floating-point operations take at the speed of the
-        library's own product of 512 x 512 matrices, or its bytes at the speed of its copy (in the second
-        cache, or out of it if they are more), whichever is longer. Reading the clock adds some 30 ns to
+        library's own product of 512 x 512 matrices, or its bytes at the speed of its copy (in the first
+        cache, the second, or out of them), whichever is longer. Reading the clock adds some 30 ns to
         each step.
 
         >>> import tensorgrad
@@ -713,8 +713,8 @@ class Compiled:
         digraph {
           rankdir=TB; node [shape=box, fontname="monospace"];
           k0 [label="unary exp\\n10\\n<doctest ...>:1"];
-          b0 [label="input 0\\n40 B", shape=ellipse];
-          b1 [label="result 1\\n40 B", shape=ellipse];
+          b0 [label="input\\n40 B", shape=ellipse];
+          b1 [label="result\\n40 B", shape=ellipse];
           b0 -> k0;
           k0 -> b1;
         }

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from tensorgrad._native import ffi, lib
+from tensorgrad._native import BINARY, UNARY, ffi, lib
 from tensorgrad.compiler._effects import ITEM, TileSum, layers_of
 from tensorgrad.compiler._recorder import Record
 
@@ -52,7 +52,10 @@ def itemsize(record: Record) -> int:
 
 def _op(family: int, op: int) -> str:
     name = lib.tg_op_name(family, op)
-    return f"custom op {op}" if name == ffi.NULL else ffi.string(name).decode()
+    if name != ffi.NULL:
+        return ffi.string(name).decode()
+    custom = {lib.TG_UNARY: UNARY, lib.TG_BINARY: BINARY}.get(family, {})
+    return next((name for name, number in custom.items() if number == op), f"custom op {op}")
 
 
 def _by(*sizes: int) -> str:
@@ -204,7 +207,7 @@ COSTS: dict[str, Callable[[Any], Cost]] = {
     "tg_gather": lambda c: _indexed(c, "gather", adds=False),
     "tg_scatter_add": lambda c: _indexed(c, "scatter_add", adds=True),
     "tg_reduce": lambda c: _along(c, f"reduce {_op(lib.TG_REDUCE, c.op)}"),
-    "tg_argreduce": lambda c: _along(c, f"argreduce {_op(lib.TG_ARGREDUCE, c.op)}"),
+    "tg_argreduce": lambda c: _along(c, _op(lib.TG_ARGREDUCE, c.op)),
     "tg_variance": lambda c: _along(c, "variance", 4),
     "tg_scan": lambda c: _along(c, f"scan {_op(lib.TG_SCAN, c.op)}"),
     "tg_argscan": lambda c: _along(c, f"argscan {_op(lib.TG_SCAN, c.op)}"),

@@ -61,7 +61,7 @@ class Explanation:
     def _table(self) -> list[str]:
         timed = self.whole is not None
         header = ["", "kernel", "shapes", "bytes", "FLOPs"]
-        header += ["time", "of limit"] * timed + ["fused", "line"]
+        header += ["time", "of limit"] * timed + ["note", "line"]
         lines = [header]
         for i, s in enumerate(self.steps):
             times = [_time(s.seconds), "" if s.fraction is None else f"{s.fraction:.0%}"]
@@ -79,7 +79,7 @@ class Explanation:
         )
         if not any(s.note for s in self.steps):
             lines = [[*line[:-2], line[-1]] for line in lines]
-        return _aligned(lines, left={"kernel", "shapes", "fused", "line"})
+        return _aligned(lines, left={"kernel", "shapes", "note", "line"})
 
     def _footer(self) -> list[str]:
         lines = [
@@ -165,20 +165,24 @@ def dot(replay: Any) -> str:
     """A program as DOT text: a box for each step, an ellipse for each buffer, dashed if it is the
     program's own; arrows from what a step reads and to what it writes."""
     program = replay.program
+    names = {id(held.tensor._storage): held.name for held in replay.guards.tensors}
+    number = {id(buffer): i for i, buffer in enumerate(program.buffers)}
     lines = ["digraph {", '  rankdir=TB; node [shape=box, fontname="monospace"];']
     for i, record in enumerate(program.records):
         what = cost(record)
         site = record.site.split(": ")[0]
         lines.append(f'  k{i} [label="{_quoted(what.kernel, what.shapes, record.note, site)}"];')
-    for buffer in program.buffers:
+    for i, buffer in enumerate(program.buffers):
         style = ", style=dashed" if buffer.kind == "local" else ""
-        label = _quoted(f"{buffer.kind} {buffer.number}", f"{_short(buffer.nbytes)}B")
-        lines.append(f'  b{buffer.number} [label="{label}", shape=ellipse{style}];')
+        name = names.get(id(buffer.owner), buffer.kind)
+        lines.append(
+            f'  b{i} [label="{_quoted(name, _short(buffer.nbytes) + "B")}", shape=ellipse{style}];'
+        )
     for i, record in enumerate(program.records):
-        read = {a.buffer.number: None for a in record.accesses if "r" in a.mode}
-        written = {a.buffer.number: None for a in record.accesses if "w" in a.mode}
-        lines += [f"  b{number} -> k{i};" for number in read]
-        lines += [f"  k{i} -> b{number};" for number in written]
+        read = {number[id(a.buffer)]: None for a in record.accesses if "r" in a.mode}
+        written = {number[id(a.buffer)]: None for a in record.accesses if "w" in a.mode}
+        lines += [f"  b{k} -> k{i};" for k in read]
+        lines += [f"  k{i} -> b{k};" for k in written]
     return "\n".join([*lines, "}"])
 
 

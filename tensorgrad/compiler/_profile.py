@@ -16,21 +16,20 @@ from tensorgrad.data._files import atomic_write
 
 _SIDE = 512  # of the product that shows the peak
 _OUT_OF_CACHE = 1 << 25  # bytes
-_CACHE = lib.tg_cache_bytes(2) or 1 << 20
 
 
 class Limits(NamedTuple):
     """What the library's own kernels reach at best: floating-point operations a second in a product of
-    512 x 512 matrices, bytes a second of a copy in the second cache and of one out of the caches."""
+    512 x 512 matrices; and by the most bytes that it is for, bytes a second of a copy, in the first cache,
+    in the second and out of both."""
 
     flops: float
-    in_cache: float
-    in_memory: float
+    copies: tuple[tuple[float, float], ...]
 
     def seconds(self, record: Record) -> float:
         """The least that a call takes."""
         touched = sum(a.end - a.begin for a in record.accesses)
-        speed = self.in_cache if touched <= _CACHE else self.in_memory
+        speed = next(speed for most, speed in self.copies if touched <= most)
         return max(cost(record).flops / self.flops, moved_bytes(record) / speed)
 
 
@@ -42,7 +41,9 @@ def limits(item: int) -> Limits:
     first asked for, in some hundredths of a second."""
     key = item, get_num_threads(), ffi.string(lib.tg_isa())
     if key not in _limits:
-        _limits[key] = Limits(_product(item), _copy(_CACHE // 4), _copy(_OUT_OF_CACHE))
+        sizes = [lib.tg_cache_bytes(1) or 1 << 15, lib.tg_cache_bytes(2) or 1 << 20]
+        copies = [(float(size), _copy(size // 4)) for size in sizes]
+        _limits[key] = Limits(_product(item), (*copies, (float("inf"), _copy(_OUT_OF_CACHE))))
     return _limits[key]
 
 
@@ -76,7 +77,7 @@ def _product(item: int) -> float:
 def _copy(nbytes: int) -> float:
     a, b = _zeros(nbytes), _zeros(nbytes)
     layout = make_layout((nbytes // 8,), [(1,), (1,)])
-    seconds = _best(lambda: lib.tg_copy(8, a.ptr, b.ptr, layout), max(1, _CACHE // nbytes))
+    seconds = _best(lambda: lib.tg_copy(8, a.ptr, b.ptr, layout), max(1, (1 << 22) // nbytes))
     return 2 * nbytes / seconds
 
 
