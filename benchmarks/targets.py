@@ -1,5 +1,6 @@
 """What each family of rows is meant to reach: geometric means of the ratios to the peers, the
-lowest ratio allowed (for compiled functions that to the best of all peers), and the part of the machine's limit on the rows that are judged by it."""
+lowest ratio allowed (for compiled functions that to the best of all peers), and the part of the
+machine's limit on the rows that are judged by it."""
 
 from __future__ import annotations
 

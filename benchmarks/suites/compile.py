@@ -292,7 +292,8 @@ def _chains(setting: Setting) -> Iterator[Row]:
         _torch_compiled(setting, contenders, lambda x=x: _torch_chain(torch, x, True), name)
         if jax:
             jitted = jax.jit(jax.value_and_grad(lambda t: _chain(t, jax.nn.relu)))
-            contenders["jax"] = lambda f=jitted, x=jax.numpy.asarray(x): jax.block_until_ready(f(x))
+            given = jax.numpy.asarray(x)
+            contenders["jax"] = lambda f=jitted, x=given: jax.block_until_ready(f(x))
         nbytes = float(x.nbytes)
         yield from setting.row(
             name,

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-import tensorgrad
 from suites import mlp
 from tensorgrad import nn, optim
 
