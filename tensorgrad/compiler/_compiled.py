@@ -752,7 +752,7 @@ class Compiled:
             structure = (flatten(args, leaves), (dict,))
             tensors = [t if isinstance(t, Tensor) else as_tensor(t, "compile") for t in leaves]
             with self._lock:
-                found = self._find(Signature(structure, tensors))
+                found = self._find(Signature(structure, tensors), tensors)
             if found is not None and found.confirmed:
                 return found, tensors
             self(*args)
