@@ -170,6 +170,8 @@ class Replay:
         for i, buffer in enumerate(self.made):
             buffer.slot = i
         self.made_bytes = [b.nbytes for b in self.made]
+        if signature.has_aliases() and _writes_shared(signature, records):
+            passes = self.names = ()  # which take it that buffers are apart
         optimized = run_passes(records, passes)
         self.program = Program(optimized, [*inputs, *self.made], "plan" in passes)
         self.program.state = recorder.before_run
@@ -186,9 +188,10 @@ class Replay:
         ]
         for storage in self.written:
             storage.writer = _WRITER
+        self.mutated = frozenset(self.written)
         guards.trim({id(b.owner) for b in self.lasting})
         self.holds = guards.quick(signature.gradients, recorder.before_run)
-        self.kinds = signature.plain_kinds()
+        self.kinds = None if self.writes_inputs else signature.plain_kinds()
         # whether each result is a buffer of its own, and no gradient is kept
         self.stackable = [r.source for r in results] == self.made and all(
             r.strides is None and r.size * ITEMSIZES[r.code] == r.source.nbytes for r in results
@@ -209,7 +212,7 @@ class Replay:
 
     def takes(self, args: tuple[Any, ...]) -> bool:
         """Whether plain arguments are tensors of the kinds that were recorded: the quick way."""
-        kinds = self.kinds
+        kinds, mutated = self.kinds, self.mutated
         if kinds is None or len(args) != len(kinds):
             return False
         for t, (shape, code) in zip(args, kinds):
@@ -219,9 +222,18 @@ class Replay:
                 or t._code != code
                 or t._strides is not None
                 or t._node is not None
+                or t._storage in mutated
             ):
                 return False
         return True
+
+    def apart(self, signature: Signature) -> bool:
+        """Whether arguments have no memory that the program writes, but those that had when it was
+        recorded."""
+        fixed = self.signature.fixed
+        return not any(
+            s in self.mutated and i not in fixed for i, s in enumerate(signature.storages)
+        )
 
     def run(self, tensors: Sequence[Tensor]) -> Any:
         """One replay."""
@@ -272,7 +284,7 @@ class Replay:
             self.kinds == [(t._shape[1:], t._code) for t in tensors]
             and all(part is _LEAF for part in structure[1:])
             and all(t._strides is None and t._node is None for t in tensors)
-            and not self.writes_inputs
+            and not any(t._storage in self.mutated for t in tensors)
             and self.stackable
         )
 
@@ -389,6 +401,10 @@ class Signature:
         self.fixed: dict[int, Any] = {}
         self.gradients: list[tuple[Leaf, bool]] = []
 
+    def has_aliases(self) -> bool:
+        """Whether an argument's memory is reached in another way too."""
+        return bool(self.fixed) or any(t[-1] != i for i, t in enumerate(self.tensors))
+
     def fix(self, reached: set[int]) -> None:
         """Notes which arguments have memory that is reached in another way. reached: ids of storages."""
         self.fixed = {i: s for i, s in enumerate(self.storages) if id(s) in reached}
@@ -416,6 +432,16 @@ class Signature:
         ):
             return None
         return [(shape, code) for shape, _, code, _, _ in self.tensors]
+
+
+def _writes_shared(signature: Signature, records: Sequence[Record]) -> bool:
+    """Whether an argument is written, or memory that is reached in another way too."""
+    shared = signature.fixed.values()
+    return any(
+        a.mode != "r" and (a.buffer.kind == "input" or a.buffer.owner in shared)
+        for r in records
+        for a in r.accesses
+    )
 
 
 def _first(tensors: Sequence[Tensor], t: Tensor) -> int:
@@ -616,7 +642,11 @@ class Compiled:
     def _find(self, signature: Signature) -> Replay | None:
         for number in reversed(self._replays):
             replay = self._replays[number]
-            if replay.signature == signature and not replay.stale():
+            if (
+                replay.signature == signature
+                and replay.apart(signature)
+                and not replay.stale()
+            ):
                 self._replays.move_to_end(number)
                 return replay
         return None

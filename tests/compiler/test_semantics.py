@@ -826,3 +826,23 @@ def test_recorded_arguments_are_not_kept():
     del x
     gc.collect()
     assert gone() is None
+
+
+def test_an_argument_that_is_written_under_another_name():
+    """Recorded with arguments of their own; then one is memory that the function writes."""
+    w = tensorgrad.zeros(6)
+
+    def f(v):
+        w[1:].copy_(w[:-1] + v[:5])
+        w.mul_(2.0)
+        return v * 2 + w
+
+    compiled = compile(f)
+    eager = w.copy()
+    for x in [*inputs(4, (6,)), w, w, w, *inputs(2, (6,)), w]:
+        before = w.copy()
+        expected, after = f(x), w.copy()
+        w.copy_(before)
+        same(compiled(x), expected)
+        same(w, after)
+    assert not np.array_equal(eager.numpy(), w.numpy())
