@@ -400,7 +400,7 @@ class Recorder:
     def access_of(self, array: np.ndarray[Any, Any], mode: str) -> Access:
         """The access to an array's memory."""
         if not array.size:
-            return Access(Buffer("local", *bounds(_EMPTY)), 0, 0, mode)
+            return Access(Buffer("local", bounds(_EMPTY)[0], 0), 0, 0, mode)
         low, high = bounds(array)
         place = self.resolve(low)
         assert place is not None
