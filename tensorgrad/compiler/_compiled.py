@@ -955,11 +955,12 @@ class Compiled:
             for leaf, _ in leaves
             if isinstance(leaf.grad, Tensor)
         }
+        if recorder.live.keys() - known:
+            for node in [t._node for t in returned]:
+                known |= _saved_by(node)
         if not recorder.live.keys() - known:
             return
         gc.collect()
-        for node in [t._node for t in returned]:
-            known |= _saved_by(node)
         for address in self._alive(recorder, recorder.live.keys() - known):
             for record in recorder.records:
                 for access in record.accesses:

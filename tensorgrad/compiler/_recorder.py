@@ -143,16 +143,19 @@ class Callback:
 
 
 _looking = Lock()
+_storages: list[tuple[int, int, ref[Any]]] = []  # as they were when they were last looked for
 
 
 def _all_storages() -> list[tuple[int, int, ref[Any]]]:
     """The storages that exist: beginning and bytes of the memory, and the storage. One thread looks at a
     time: while it does, it keeps alive what others drop."""
+    global _storages
     with _looking:
         # an object refers to its class. gc.get_objects would also give what other threads are just
         # making, which must not be referred to yet
         found = gc.get_referrers(*_STORAGES)
-        return [(*_memory_of(o), ref(o)) for o in found if isinstance(o, _STORAGES)]
+        _storages = [(*_memory_of(o), ref(o)) for o in found if isinstance(o, _STORAGES)]
+        return _storages
 
 
 def user_frame() -> Any:
@@ -226,7 +229,6 @@ class Recorder:
             set()
         )  # ids of leaves whose gradient was dropped before it was used
         self.constants: list[Any] = []  # storages of arrays that became tensors on the way
-        self._storages: list[tuple[int, int, ref[Any]]] | None = None
         self.python_steps = 0
         self._paused = 0
         self._spans: list[tuple[int, int, Buffer]] = []  # (begin, end) of what inputs show
@@ -298,7 +300,7 @@ class Recorder:
             for start, buffer in self.outside.items():
                 if start <= address < start + max(buffer.nbytes, 1):
                     return Pointer(buffer, address - start)
-            for start, nbytes, reference in self._all_storages(again):
+            for start, nbytes, reference in _all_storages() if again else _storages:
                 if not start <= address < start + max(nbytes, 1):
                     continue
                 storage = reference()
@@ -309,14 +311,9 @@ class Recorder:
             f"compile: memory at {address:#x}, used at {user_line()}, belongs to no tensor"
         )
 
-    def _all_storages(self, again: bool) -> list[tuple[int, int, ref[Any]]]:
-        if self._storages is None or again:
-            self._storages = _all_storages()
-        return self._storages
-
     def addresses_alive(self) -> set[int]:
         """Where the memory of all storages that exist begins."""
-        return {start for start, _, _ in self._all_storages(again=True)}
+        return {start for start, _, _ in _all_storages()}
 
     def _state(self, address: int, nbytes: int) -> Pointer | None:
         """Memory of the library's own, which is kept by what is in `kept`."""
@@ -416,7 +413,7 @@ class Recorder:
     def access_of(self, array: np.ndarray[Any, Any], mode: str) -> Access:
         """The access to an array's memory."""
         if not array.size:
-            return Access(Buffer("local", *bounds(_EMPTY)), 0, 0, mode)
+            return Access(Buffer("local", bounds(_EMPTY)[0], 0), 0, 0, mode)
         low, high = bounds(array)
         place = self.resolve(low)
         assert place is not None

@@ -168,7 +168,7 @@ def bits(results):
     ]
 
 
-@settings(max_examples=120)
+@settings(max_examples=40)
 @given(program=programs())
 def test_replays_give_the_bits_of_eager(program):
     weight = tensorgrad.tensor(0.75, requires_grad=True)

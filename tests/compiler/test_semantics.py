@@ -870,3 +870,23 @@ def test_arguments_that_share_memory():
         array = np.arange(5.0)
         b, a = compiled(array[0:3], array[1:4])
         assert b.tolist() == [2.0, 3.0, 3.0]
+
+
+def test_an_argument_that_is_written_under_another_name():
+    """Recorded with arguments of their own; then one is memory that the function writes."""
+    w = tensorgrad.zeros(6)
+
+    def f(v):
+        w[1:].copy_(w[:-1] + v[:5])
+        w.mul_(2.0)
+        return v * 2 + w
+
+    compiled = compile(f)
+    eager = w.copy()
+    for x in [*inputs(4, (6,)), w, w, w, *inputs(2, (6,)), w]:
+        before = w.copy()
+        expected, after = f(x), w.copy()
+        w.copy_(before)
+        same(compiled(x), expected)
+        same(w, after)
+    assert not np.array_equal(eager.numpy(), w.numpy())
