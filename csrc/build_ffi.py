@@ -31,8 +31,8 @@ def cdef() -> str:
 
 # ---- recording and replaying ----------------------------------------------------------------------------------------
 
-# tg_record: whether calls that this thread makes from Python are told of (tg_recorded), each after it was made, with its
-# arguments as a program has them; of tg_alloc also the result. tg_called_back: what tg_call_back is given.
+# tg_record: whether calls that this thread makes from Python are told of (tg_recorded), each after it was made, with
+# its arguments as a program has them; of tg_alloc also the result. tg_called_back: what tg_call_back is given.
 PYTHON_CDEF = """
 extern "Python" void tg_recorded(int function, const int64_t *words);
 extern "Python" int tg_called_back(int64_t id);

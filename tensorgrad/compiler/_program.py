@@ -182,7 +182,8 @@ class Program:
             raise error
         from tensorgrad._native import fail
 
-        fail(status, f"{record.name.removeprefix('tg_')} in a compiled function ({record.site})")
+        name = record.note if record.name == "tg_call_foreign" else record.name.removeprefix("tg_")
+        fail(status, f"{name} in a compiled function ({record.site})")
 
     def call_back(self, number: int) -> int:
         """Runs a step in Python."""
@@ -219,7 +220,7 @@ def _register(program: Program, number: int) -> int:
     return len(_steps) - 1
 
 
-@ffi.def_extern(error=1)
+@ffi.def_extern(error=1)  # type: ignore[untyped-decorator]
 def tg_called_back(number: int) -> int:
     """A program has come to a step in Python."""
     reference, callback = _steps[number]

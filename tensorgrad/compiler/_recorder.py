@@ -89,7 +89,10 @@ class Record:
     ) -> None:
         self.function = function
         self.arguments = tuple(arguments)
-        self.accesses = function.accesses(*arguments) if accesses is None else accesses
+        if accesses is None:
+            assert function.accesses is not None, function
+            accesses = function.accesses(*arguments)
+        self.accesses = accesses
         self.site = site
         self.callback = callback
         self.note = note
@@ -191,9 +194,7 @@ def _inside_op() -> bool:
 
 
 _FUNCTION = _PACKAGE + os.path.join("autograd", "_function.py")
-_TABLES = frozenset(
-    ("arrays", "done", "gradients", "grads", "means", "momenta", "squares")
-)
+_TABLES = frozenset(("arrays", "done", "gradients", "grads", "means", "momenta", "squares"))
 
 
 class Recorder:
@@ -495,7 +496,9 @@ class Recorder:
             Data(tuple(integers)),
             Data(tuple(reals)),
         )
-        self.records.append(Record(_CALL_FOREIGN, arguments, user_line(), accesses))
+        self.records.append(
+            Record(_CALL_FOREIGN, arguments, user_line(), accesses, note=kernel.name)
+        )
 
     def python_step(self, name: str, run: Callable[[], Any], key: Any = None) -> None:
         """Records a step that only changes Python's own state, such as a schedule. key: whose state, by
@@ -578,7 +581,7 @@ def _signed(number: int) -> int:
     return (number + 2**63) % 2**64 - 2**63
 
 
-@ffi.def_extern()
+@ffi.def_extern()  # type: ignore[untyped-decorator]
 def tg_recorded(number: int, words: Any) -> None:
     """Hands a call to the recorder of this thread."""
     recorder = captures.get(get_ident())

@@ -49,9 +49,7 @@ def test_scan_is_the_loop():
     model, _, step = training()
     losses = tensorgrad.compile(step).scan(xs, ys)
     assert losses.shape == (200,)
-    assert losses.detach().tolist() == [
-        eager(x, y).item() for x, y in zip(xs, ys)
-    ]
+    assert losses.detach().tolist() == [eager(x, y).item() for x, y in zip(xs, ys)]
     assert_same_weights(model, eager_model)
     with pytest.raises(GradientError, match="keeps no graph"):
         losses.sum().backward()

@@ -62,7 +62,7 @@ def tensors(arrays, by=()):
 
 
 def parts(result):
-    return [y for y in (result if isinstance(result, (tuple, list)) else [result])]
+    return list(result) if isinstance(result, (tuple, list)) else [result]
 
 
 def on_tape(results):
@@ -135,7 +135,8 @@ def test_op(op):
             try:
                 check(op, case, made, differentiated)
             except CaptureError as error:
-                assert re.search(REFUSED.get(op.name, "no such op"), str(error)), (case, str(error))
+                why = str(error)
+                assert re.search(REFUSED.get(op.name, "no such op"), why), (case, why)  # noqa: PT017
                 refused += 1
             except BaseException as error:
                 error.add_note(f"{case!r}: {made.__name__}")

@@ -84,7 +84,11 @@ def test_other_kinds_of_input(other):
 
 
 def test_train_and_eval():
-    model = nn.Sequential(nn.Linear(3, 5), nn.Dropout(0.5), nn.BatchNorm1d(5) if hasattr(nn, "BatchNorm1d") else nn.ReLU())
+    model = nn.Sequential(
+        nn.Linear(3, 5),
+        nn.Dropout(0.5),
+        nn.BatchNorm1d(5) if hasattr(nn, "BatchNorm1d") else nn.ReLU(),
+    )
     compiled = compile(lambda x: model(x))
     for training in (True, False, True, False):
         model.train(training)
@@ -435,7 +439,7 @@ def test_checkpoint_with_dropout():
         lambda x: x.sum().item(),
         lambda x: x.numpy(),
         lambda x: bool(x.sum()),
-        lambda x: print(x),
+        lambda x: print(x),  # noqa: T201
         lambda x: f"{x.sum():.2f}",
         lambda x: float(x.sum()),
         lambda x: int(x.sum()),
@@ -549,7 +553,7 @@ def test_time_and_random_numbers_are_found():
     for number in (time.perf_counter, random.Random(0).random):
         compiled = compile(lambda x, number=number: x * number())
         x = tensorgrad.ones(3)
-        with pytest.raises(CaptureError, match="something else each time"):
+        with pytest.raises(CaptureError, match="something else each time"):  # noqa: PT012
             for _ in range(5):
                 compiled(x)
 
