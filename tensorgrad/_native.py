@@ -95,6 +95,10 @@ class Storage:
         free(self.ptr)
 
 
+# what getrefcount(t._storage) says of memory that t alone has: t's reference and the call's
+SOLE_HOLDER = 2
+
+
 class BorrowedStorage:
     """Memory of a NumPy array, which is kept alive."""
 

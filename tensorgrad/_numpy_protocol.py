@@ -6,7 +6,9 @@ gradient would be lost."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -29,11 +31,14 @@ _NAMES = {
     "arctan": "atan",
     "arctan2": "atan2",
     "arctanh": "atanh",
+    "around": "round",
     "concatenate": "concat",
     "conjugate": "conj",
+    "cross": "linalg.cross",
     "invert": "bitwise_invert",
     "left_shift": "bitwise_left_shift",
     "power": "pow",
+    "ravel": "flatten",
     "right_shift": "bitwise_right_shift",
     "rint": "round",
     "divide": "div",
@@ -52,6 +57,8 @@ _FUNCTIONS = frozenset(
         "argmax",
         "argmin",
         "argsort",
+        "argwhere",
+        "around",
         "atleast_1d",
         "atleast_2d",
         "atleast_3d",
@@ -63,6 +70,8 @@ _FUNCTIONS = frozenset(
         "count_nonzero",
         "cumprod",
         "cumsum",
+        "cumulative_prod",
+        "cumulative_sum",
         "diag",
         "diagonal",
         "diff",
@@ -75,17 +84,27 @@ _FUNCTIONS = frozenset(
         "kron",
         "linalg.cholesky",
         "linalg.cond",
+        "linalg.cross",
         "linalg.det",
+        "linalg.diagonal",
         "linalg.eigh",
         "linalg.eigvalsh",
         "linalg.inv",
         "linalg.lstsq",
+        "linalg.matrix_norm",
         "linalg.matrix_power",
         "linalg.matrix_rank",
+        "linalg.norm",
+        "linalg.outer",
         "linalg.pinv",
         "linalg.qr",
         "linalg.slogdet",
         "linalg.solve",
+        "linalg.svd",
+        "linalg.svdvals",
+        "linalg.trace",
+        "linalg.vector_norm",
+        "matrix_transpose",
         "max",
         "mean",
         "median",
@@ -94,19 +113,27 @@ _FUNCTIONS = frozenset(
         "moveaxis",
         "nanmax",
         "nanmean",
+        "nanmedian",
         "nanmin",
         "nanprod",
+        "nanquantile",
+        "nanstd",
         "nansum",
+        "nanvar",
+        "nonzero",
         "outer",
         "pad",
         "permute_dims",
         "prod",
         "quantile",
+        "ravel",
         "repeat",
         "reshape",
         "roll",
         "rot90",
+        "round",
         "searchsorted",
+        "sinc",
         "sort",
         "split",
         "squeeze",
@@ -118,7 +145,6 @@ _FUNCTIONS = frozenset(
         "take_along_axis",
         "tensordot",
         "tile",
-        "trace",
         "transpose",
         "tril",
         "triu",
@@ -146,7 +172,10 @@ _FUNCTIONS = frozenset(
         "empty_like",
     ]
 )
-_KEYWORDS = {"std": {"ddof": "correction"}, "var": {"ddof": "correction"}}
+_KEYWORDS = {
+    **{name: {"ddof": "correction"} for name in ("nanstd", "nanvar", "std", "var")},
+    "clip": {"a_min": "min", "a_max": "max"},
+}
 # ufunc.reduce, by the ufunc
 _REDUCTIONS = {
     "add": "sum",
@@ -160,9 +189,29 @@ _REDUCTIONS = {
 
 def _counterpart(name: str) -> Callable[..., Any] | None:
     found: Any = tensorgrad
-    for part in name.split("."):
-        found = getattr(found, _NAMES.get(part, part), None)
+    for part in _NAMES.get(name, name).split("."):
+        found = getattr(found, part, None)
     return found
+
+
+@cache
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except ValueError:  # written in C
+        return []
+
+
+def _by_name(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments with the third and those after it by name, since ours come in another order, but
+    for those that are what they are by default, since ours need not know them."""
+    extra = _parameters(function)[2 : len(args)]
+    if len(extra) < len(args) - 2 or any(p.kind != p.POSITIONAL_OR_KEYWORD for p in extra):
+        return args, kwargs
+    given = {p.name: v for p, v in zip(extra, args[2:], strict=True) if v is not p.default}
+    return args[:2], {**given, **kwargs}
 
 
 def _tensors(values: Any) -> list[Tensor]:
@@ -251,8 +300,9 @@ def array_function(
     ours = _counterpart(name) if name in _FUNCTIONS else None
     if ours is not None:
         renamed = _KEYWORDS.get(name, {})
+        first, named = _by_name(function, args, kwargs) if len(args) > 2 else (args, kwargs)
         try:
-            return ours(*args, **{renamed.get(key, key): value for key, value in kwargs.items()})
+            return ours(*first, **{renamed.get(key, key): value for key, value in named.items()})
         except TypeError as error:
             if isinstance(error, TensorgradError):
                 raise

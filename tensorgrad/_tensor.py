@@ -13,6 +13,7 @@ import numpy as np
 from tensorgrad._conversions import Conversions
 from tensorgrad._exposed import UserStorage
 from tensorgrad._native import (
+    SOLE_HOLDER,
     UNARY,
     BorrowedStorage,
     Storage,
@@ -311,7 +312,7 @@ class Tensor(Conversions):
             if (
                 base is None
                 and (recorded or node is not None)
-                and getrefcount(self._storage) > _SOLE
+                and getrefcount(self._storage) > SOLE_HOLDER
             ):
                 raise InplaceError(
                     f"{where}: this view was taken while nothing was recorded, so a write through it "
@@ -334,9 +335,6 @@ _alloc = lib.tg_alloc
 
 
 _one: list[Tensor | None] = [None, None]  # 1.0 in float32 and float64, where backward starts
-_SOLE = (
-    2  # what getrefcount says of the memory of a tensor that is its alone: its own, and the call's
-)
 _FILL = UNARY["fill"]
 
 
@@ -514,8 +512,8 @@ def _holds_arrays(data: Any) -> bool:
 
 
 def as_tensor(x: Any, where: str) -> Tensor:
-    """An op's argument as a Tensor: an array without a copy if its layout allows it, a number as a
-    new tensor."""
+    """An op's argument as a Tensor: an array without a copy if its layout allows it and it may be
+    written to, since the result may be a view; a number as a new tensor."""
     if isinstance(x, Tensor):
         return x
     if getattr(x, "watched", False):
@@ -524,6 +522,7 @@ def as_tensor(x: Any, where: str) -> Tensor:
         isinstance(x, np.ndarray)
         and x.dtype in CODES
         and x.flags.aligned
+        and x.flags.writeable
         and not any(s % x.itemsize for s in x.strides)
     ):
         return wrap_array(x, UserStorage)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 import tensorgrad as tg
-from tensorgrad import Tensor
+from tensorgrad import Tensor, _numpy_protocol
 from tensorgrad.errors import ArgumentError, DTypeError, GradientError, InplaceError
 
 
@@ -45,6 +47,37 @@ def test_functions_give_recorded_tensors() -> None:
     assert np.reshape(x, (2, 1)).requires_grad
     assert np.transpose(x).requires_grad
     assert np.mean(x, axis=0).requires_grad
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: np.sum(x, 0, np.float64),
+        lambda x: np.sum(x, 0, None, None, True),
+        lambda x: np.prod(x, 1, np.float64),
+        lambda x: np.median(x, 0, None, False, True),
+        lambda x: np.quantile(x, 0.5, 0),
+        lambda x: np.clip(x, 1.0, 2.0),
+        lambda x: np.clip(x, a_min=1.0, a_max=2.0),
+        lambda x: np.rot90(x, 1, (1, 0)),
+        lambda x: np.nanstd(x, 0, ddof=1),
+        lambda x: np.ravel(x),
+        lambda x: np.cross(x, x + 1.0),
+        lambda x: np.linalg.norm(x, 1, 1),
+        lambda x: np.linalg.svd(x)[1],
+    ],
+)
+def test_arguments_mean_what_numpy_says(function: Any) -> None:
+    array = np.array([[1.0, 2.0, 3.5], [0.5, 4.0, 0.0]])
+    got, expected = function(tg.tensor(array, requires_grad=True)), function(array)
+    assert got.requires_grad
+    assert got.dtype == expected.dtype
+    np.testing.assert_allclose(got.detach().numpy(), expected)
+
+
+def test_every_function_named_has_a_counterpart() -> None:
+    missing = [n for n in _numpy_protocol._FUNCTIONS if not _numpy_protocol._counterpart(n)]
+    assert not missing
 
 
 def test_reductions_by_ufunc() -> None:
@@ -116,6 +149,15 @@ def test_python_numbers() -> None:
         [10, 20][tg.tensor(1.0)]
 
 
+@pytest.mark.parametrize("function", [tg.squeeze, tg.flip, tg.asarray, tg.positive, tg.atleast_2d])
+def test_read_only_arrays_are_not_written_to(function: Any) -> None:
+    array = np.arange(3.0)
+    array.flags.writeable = False
+    result = function(array)
+    result[...] = 9.0
+    assert array.tolist() == [0.0, 1.0, 2.0]
+
+
 # ---- DLPack --------------------------------------------------------------------------------------
 
 
@@ -130,6 +172,19 @@ def test_dlpack_shares_memory_with_numpy() -> None:
     copy = tg.from_dlpack(array, copy=True)
     array[0, 0] = 1.0
     assert copy[0, 0].item() == 9.0
+
+
+def test_dlpack_copies_what_is_read_only() -> None:
+    array = np.arange(3.0)
+    array.flags.writeable = False
+    t = tg.from_dlpack(array)
+    t[0] = 9.0
+    assert array.tolist() == [0.0, 1.0, 2.0]
+    repeated = tg.from_dlpack(np.broadcast_to(np.arange(2.0), (2, 2)))
+    repeated[0] = 9.0
+    assert repeated.tolist() == [[9.0, 9.0], [0.0, 1.0]]
+    with pytest.raises(ArgumentError, match="read-only"):
+        tg.from_dlpack(array, copy=False)
 
 
 def test_dlpack_keeps_the_memory_alive() -> None:

@@ -26,7 +26,8 @@
     TEST(optimizer) \
     TEST(custom)    \
     TEST(scan)      \
-    TEST(sort)
+    TEST(sort)      \
+    TEST(tiles)
 
 /* Counts a failure and goes on; prints the first ten of a test. Callable from any thread. */
 #define CHECK(condition) ((condition) ? (void)0 : test_failed(__FILE__, __LINE__, "%s", #condition))

@@ -101,6 +101,7 @@ def _reference(q: Any, k: Any, v: Any, causal: bool = False) -> Any:
     ),
     method=False,
     kernel_only=True,
+    batching="matrices",
 )
 def attention(q: Tensor, k: Tensor, v: Tensor, causal: bool = False) -> Tensor:
     """softmax(q k^T / sqrt(d)) v, the softmax over the keys (Vaswani et al. 2017).

@@ -104,7 +104,8 @@ def bias_gelu_dropout(x: Tensor, bias: Tensor, p: float = 0.1, seed: int = 0) ->
     """gelu(x + bias), each element zero with probability p and else divided by 1 - p.
 
     x: (..., n), bias: (n), of one float dtype. seed: in [0, 2^64); the same one drops the same
-    elements, so take another for each step. Returns (..., n). Raises ShapeError, DTypeError,
+    elements, so take another for each step; under `vmap` it drops the same of every element of the
+    batch, which is computed one after the other. Returns (..., n). Raises ShapeError, DTypeError,
     ArgumentError.
     """
     sizes = _sizes(x, bias, p)

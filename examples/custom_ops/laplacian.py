@@ -59,6 +59,7 @@ def _by_x(gy: Tensor, y: Any, x: Any, spacing: float, boundary: str, adjoint: bo
     ),
     method=False,
     kernel_only=True,
+    batching="matrices",
 )
 def laplacian(
     x: Tensor, spacing: float = 1.0, boundary: str = "zero", adjoint: bool = False

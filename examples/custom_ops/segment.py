@@ -42,6 +42,21 @@ def _segment_sum_reference(x: Any, ids: Any, count: int) -> Any:
     return y
 
 
+def _batched(c: Any) -> Any:
+    """How `vmap` computes a batch in one call: as the rows of one tensor, where each element has its
+    segments after those of the elements before it."""
+    if not c.ndim(0) or c.ndim(1) != 1:
+        return None  # element by element, which says what is wrong
+    x, ids = c.all(0), c.all(1)
+    count = c.params.get("count", x.shape[1])  # of what ids point at, in each element
+    first = tensorgrad.arange(c.size).reshape(c.size, 1) * count
+    ids = tensorgrad.where((ids >= 0) & (ids < count), ids + first, -1)  # -1 is refused
+    params = {"count": c.size * count} if "count" in c.params else {}
+    rest = x.shape[2:]
+    y = c.run(x.reshape(c.size * x.shape[1], *rest), ids.reshape(ids.size), **params)
+    return y.reshape(c.size, y.shape[0] // c.size if c.size else 0, *rest)
+
+
 def _sum_by_x(gy: Tensor, y: Any, x: Any, ids: Tensor, count: int) -> Tensor:
     return gather_rows(gy, ids)
 
@@ -58,6 +73,7 @@ def _sum_by_x(gy: Tensor, y: Any, x: Any, ids: Tensor, count: int) -> Tensor:
     ),
     method=False,
     kernel_only=True,
+    batching=_batched,
 )
 def segment_sum(x: Tensor, ids: Tensor, count: int) -> Tensor:
     """y[s] = the sum of the rows x[i] with ids[i] = s; zero for a segment without rows.
@@ -80,6 +96,7 @@ def segment_sum(x: Tensor, ids: Tensor, count: int) -> Tensor:
     cases=(Case((4, 5), IDS), Case((5,), IDS), Case((4, 2, 3), IDS)),
     method=False,
     kernel_only=True,
+    batching=_batched,
 )
 def gather_rows(x: Tensor, ids: Tensor) -> Tensor:
     """y[i] = x[ids[i]]: to each edge what belongs to its node.
@@ -93,12 +110,31 @@ def gather_rows(x: Tensor, ids: Tensor) -> Tensor:
     return y
 
 
+def _scales_reference(ids: Any, count: int, dtype: str) -> Any:
+    return (1 / np.maximum(np.bincount(ids, minlength=count), 1)).astype(dtype)
+
+
+@op(
+    gradient=None,
+    reference=_scales_reference,
+    cases=(Case(IDS, count=4, dtype="float32"), Case(IDS, count=4, dtype="float64")),
+    method=False,
+    kernel_only=True,
+)
+def mean_scales(ids: Tensor, count: int, dtype: str) -> Tensor:
+    """1 / the number of rows of each segment; 1 for a segment without rows.
+
+    ids: (n), int64 in [0, count). Returns (count), of the float dtype of that name. Raises
+    IndexOutOfRangeError."""
+    scales = tensorgrad.empty((count,), dtype=dtype)
+    kernels.mean_scales(CODES[scales.dtype], ids.size, count, ids, scales)
+    return scales
+
+
 @composite(
     reference=lambda x, ids, count: (
         _segment_sum_reference(x, ids, count)
-        / np.maximum(np.bincount(ids, minlength=count), 1)
-        .astype(x.dtype)
-        .reshape(-1, *[1] * (x.ndim - 1))
+        * _scales_reference(ids, count, x.dtype).reshape(-1, *[1] * (x.ndim - 1))
     ),
     cases=(Case((6, 5), IDS, count=4), Case((6,), IDS, count=4)),
     method=False,
@@ -108,13 +144,12 @@ def segment_mean(x: Tensor, ids: Tensor, count: int) -> Tensor:
 
     x: (n, ...), float; ids: (n), int64 in [0, count). Returns (count, ...)."""
     sums = segment_sum(x, ids, count)
-    scales = tensorgrad.empty((count, *[1] * (x.ndim - 1)), dtype=sums.dtype)
-    kernels.mean_scales(CODES[sums.dtype], ids.size, count, ids, scales)
-    return sums * scales
+    scales = mean_scales(ids, count, sums.dtype.name)
+    return sums * scales.reshape(count, *[1] * (x.ndim - 1))
 
 
 def main() -> None:
-    for function in (segment_sum, gather_rows, segment_mean):
+    for function in (segment_sum, gather_rows, mean_scales, segment_mean):
         check_op(function)
     # One layer of message passing on a ring of 8 nodes learns to average each node's neighbours.
     nodes = np.arange(8)

@@ -159,7 +159,8 @@ def op(
 
     batching   How `func.vmap` computes a whole batch at once; None: element by element, which is
                right for every op. "elementwise": as the inputs broadcast; "trailing": the op looks
-               at the last axes only, whatever comes before them; "along": at one, its parameter
+               at the last axes only, whatever comes before them; "matrices": at the last two, which
+               it must be given; "along": at one, its parameter
                `axis`; "reduction": at those of its parameter `axis` (None, one or several), with
                `keepdims`. Or a rule, a function of a Call (see func/_call.py).
 

@@ -177,6 +177,17 @@ def retain_grad(self: Any) -> None:
         entry.retains = True
 
 
+def keep_retaining(old: Any, new: Any) -> None:
+    """A write in place gave a tensor the node `new` for `old`: what it retains is from now on the
+    gradient of what it has become."""
+    entry = hooks.get(id(old))
+    if entry is not None and entry.retains:
+        if new.__class__ is Node:
+            successor = hooks.get(id(new)) or Entry(new)
+            successor.retains, successor.grad = True, entry.grad
+        entry.retains, entry.grad = False, None
+
+
 def retains_grad(self: Any) -> bool:
     """Whether this tensor was computed and `retain_grad` was called on it."""
     entry = hooks.get(id(self._node))

@@ -6,7 +6,7 @@ import gc
 import inspect
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from functools import update_wrapper
 from threading import RLock
 from time import perf_counter, sleep
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tensorgrad._native import (
+    BorrowedStorage,
     Storage,
     address_of,
     allocate,
@@ -25,7 +26,7 @@ from tensorgrad._native import (
     ffi,
     lib,
 )
-from tensorgrad._tensor import Tensor, as_tensor, copy_into, empty_raw, over, view
+from tensorgrad._tensor import Tensor, _extent, as_tensor, copy_into, empty_raw, overlap, over, view
 from tensorgrad.autograd import _tape
 from tensorgrad.autograd._tape import Leaf, Node
 from tensorgrad.compiler._effects import Pointer
@@ -170,8 +171,6 @@ class Replay:
         for i, buffer in enumerate(self.made):
             buffer.slot = i
         self.made_bytes = [b.nbytes for b in self.made]
-        if signature.has_aliases() and _writes_shared(signature, records):
-            passes = self.names = ()  # which take it that buffers are apart
         optimized = run_passes(records, passes)
         self.program = Program(optimized, [*inputs, *self.made], "plan" in passes)
         self.program.state = recorder.before_run
@@ -188,10 +187,14 @@ class Replay:
         ]
         for storage in self.written:
             storage.writer = _WRITER
-        self.mutated = frozenset(self.written)
         guards.trim({id(b.owner) for b in self.lasting})
         self.holds = guards.quick(signature.gradients, recorder.before_run)
-        self.kinds = None if self.writes_inputs else signature.plain_kinds()
+        self.kinds = signature.plain_kinds()
+        # where arguments must not lie, which could lie anywhere when the function was recorded
+        self.elsewhere = {id(b.owner) for b in self.lasting if b.owner is not None}
+        borrowed = any(isinstance(storage, BorrowedStorage) for storage in self.written)
+        if self.writes_inputs or borrowed:  # arguments have to be looked at more closely
+            self.kinds = None
         # whether each result is a buffer of its own, and no gradient is kept
         self.stackable = [r.source for r in results] == self.made and all(
             r.strides is None and r.size * ITEMSIZES[r.code] == r.source.nbytes for r in results
@@ -212,7 +215,7 @@ class Replay:
 
     def takes(self, args: tuple[Any, ...]) -> bool:
         """Whether plain arguments are tensors of the kinds that were recorded: the quick way."""
-        kinds, mutated = self.kinds, self.mutated
+        kinds = self.kinds
         if kinds is None or len(args) != len(kinds):
             return False
         for t, (shape, code) in zip(args, kinds):
@@ -222,18 +225,25 @@ class Replay:
                 or t._code != code
                 or t._strides is not None
                 or t._node is not None
-                or t._storage in mutated
+                or id(t._storage) in self.elsewhere
             ):
                 return False
         return True
 
-    def apart(self, signature: Signature) -> bool:
-        """Whether arguments have no memory that the program writes, but those that had when it was
-        recorded."""
-        fixed = self.signature.fixed
-        return not any(
-            s in self.mutated and i not in fixed for i, s in enumerate(signature.storages)
-        )
+    def apart(self, tensors: Sequence[Tensor]) -> bool:
+        """Whether no argument shows memory that the program uses at a fixed place, unless it did so when
+        it was recorded."""
+        for i, t in enumerate(tensors):
+            if i in self.signature.fixed:
+                continue
+            if id(t._storage) in self.elsewhere:
+                return False
+            if isinstance(t._storage, BorrowedStorage):
+                begin, end = _extent(t)
+                for b in self.lasting:
+                    if begin < b.address + b.nbytes and b.address < end:
+                        return False
+        return True
 
     def run(self, tensors: Sequence[Tensor]) -> Any:
         """One replay."""
@@ -284,7 +294,8 @@ class Replay:
             self.kinds == [(t._shape[1:], t._code) for t in tensors]
             and all(part is _LEAF for part in structure[1:])
             and all(t._strides is None and t._node is None for t in tensors)
-            and not any(t._storage in self.mutated for t in tensors)
+            and not any(id(t._storage) in self.elsewhere for t in tensors)
+            and not self.writes_inputs
             and self.stackable
         )
 
@@ -386,35 +397,42 @@ class Rows:
 
 
 class Signature:
-    """The arguments' structure, and each tensor's shape, dtype, layout and place on the tape."""
+    """The arguments' structure, and each tensor's shape, dtype, layout, place on the tape, and place in
+    the memory of the first argument that shares memory with it.
 
-    __slots__ = ("fixed", "gradients", "storages", "structure", "tensors")
+    fixed: by its number, (storage, address) of an argument whose memory the function reaches in another
+    way too: for a program it must lie where it lay."""
+
+    __slots__ = ("first", "fixed", "gradients", "places", "structure", "tensors")
 
     def __init__(self, structure: Any, tensors: Sequence[Tensor]) -> None:
         self.structure = structure
-        self.tensors = [
-            (t._shape, t._strides, t._code, t._node is not None, _first(tensors, t))
+        self.places = [(t._storage, address_of(t._ptr)) for t in tensors]
+        self.first = [
+            next(j for j, other in enumerate(tensors) if other is t or overlap(other, t))
             for t in tensors
         ]
-        self.storages = [t._storage for t in tensors]  # of a recording: forgotten
-        # by its number, the memory of an argument that the function can reach in another way too
-        self.fixed: dict[int, Any] = {}
+        self.tensors = [
+            (t._shape, t._strides, t._code, t._node is not None, j, at - self.places[j][1])
+            for t, j, (_, at) in zip(tensors, self.first, self.places)
+        ]
+        self.fixed: dict[int, tuple[Any, int]] = {}
         self.gradients: list[tuple[Leaf, bool]] = []
 
-    def has_aliases(self) -> bool:
-        """Whether an argument's memory is reached in another way too."""
-        return bool(self.fixed) or any(t[-1] != i for i, t in enumerate(self.tensors))
-
-    def fix(self, reached: set[int]) -> None:
+    def fix(self, reached: Container[int]) -> None:
         """Notes which arguments have memory that is reached in another way. reached: ids of storages."""
-        self.fixed = {i: s for i, s in enumerate(self.storages) if id(s) in reached}
-        self.storages = []
+        self.fixed = {i: place for i, place in enumerate(self.places) if id(place[0]) in reached}
+        self.places = []  # the others' memory is not to be kept
 
     def __eq__(self, other: object) -> bool:
+        """Whether a call with the signature `other` is like the recording with this one."""
         return (
             isinstance(other, Signature)
             and self.tensors == other.tensors
-            and all(other.storages[i] is s for i, s in self.fixed.items())
+            and all(
+                other.places[i][0] is storage and other.places[i][1] == at
+                for i, (storage, at) in self.fixed.items()
+            )
             and _same(self.structure, other.structure)
         )
 
@@ -426,27 +444,11 @@ class Signature:
         args, kwargs = self.structure
         if self.fixed or kwargs != (dict,) or any(part is not _LEAF for part in args[1:]):
             return None
-        if any(
-            strides is not None or taped or first != i
-            for i, (_, strides, _, taped, first) in enumerate(self.tensors)
-        ):
+        if any(strides is not None or taped for _, strides, _, taped, _, _ in self.tensors):
             return None
-        return [(shape, code) for shape, _, code, _, _ in self.tensors]
-
-
-def _writes_shared(signature: Signature, records: Sequence[Record]) -> bool:
-    """Whether an argument is written, or memory that is reached in another way too."""
-    shared = signature.fixed.values()
-    return any(
-        a.mode != "r" and (a.buffer.kind == "input" or a.buffer.owner in shared)
-        for r in records
-        for a in r.accesses
-    )
-
-
-def _first(tensors: Sequence[Tensor], t: Tensor) -> int:
-    """The first of the tensors with t's memory."""
-    return next(i for i, other in enumerate(tensors) if other._storage is t._storage)
+        if self.first != list(range(len(self.first))):
+            return None
+        return [(shape, code) for shape, _, code, *_ in self.tensors]
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -511,7 +513,7 @@ class Compiled:
         with self._lock:
             self._enter()
             try:
-                found = self._find(signature)
+                found = self._find(signature, tensors)
                 if found is not None and found.confirmed:
                     self._last = found
                     return found.run(tensors)
@@ -639,14 +641,10 @@ class Compiled:
             raise CaptureError("compile: a compiled function called itself")
         self._running = True
 
-    def _find(self, signature: Signature) -> Replay | None:
+    def _find(self, signature: Signature, tensors: Sequence[Tensor]) -> Replay | None:
         for number in reversed(self._replays):
             replay = self._replays[number]
-            if (
-                replay.signature == signature
-                and replay.apart(signature)
-                and not replay.stale()
-            ):
+            if replay.signature == signature and replay.apart(tensors) and not replay.stale():
                 self._replays.move_to_end(number)
                 return replay
         return None
@@ -662,7 +660,14 @@ class Compiled:
         had = {id(leaf): leaf.grad for leaf, _ in leaves}
         iterator = iter(tensors)
         args, kwargs = unflatten(structure[0], iterator), unflatten(structure[1], iterator)
-        recorder = Recorder(tensors, inspect.unwrap(self._function), self._fallback)
+        signature.fix({id(held.tensor._storage) for held in guards.tensors})
+        recorder = Recorder(
+            tensors,
+            signature.first,
+            {id(storage) for storage, _ in signature.fixed.values()},
+            inspect.unwrap(self._function),
+            self._fallback,
+        )
         with recorder:
             result = self._function(*args, **kwargs)
             if recorder.stopped:
@@ -679,8 +684,6 @@ class Compiled:
             )
         results, result_structure, gradients, records = found
         recorder.drop_arrays()
-        reached = {id(held.tensor._storage) for held in guards.tensors}
-        signature.fix(reached | {id(b.owner) for b in recorder.outside.values()})
         signature.gradients = [
             (leaf, had[id(leaf)] is not None)
             for leaf, number in leaves

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tensorgrad._native import lib
-from tensorgrad.compiler._effects import MAX_DIMS, Access, Data
+from tensorgrad.compiler._effects import MAX_DIMS, Access, Data, TileValue
 
 _ALIGNMENT = lib.TG_ALIGNMENT
 # The inputs that an elementwise function may write its result `y` or `gx` over.
@@ -19,6 +19,8 @@ _INPUTS = {
     "tg_where": ("a", "b"),
     "tg_map": ("a", "b", "c", "d"),
 }
+MOST_TRIES = 8  # with one order of buffers; of many buffers fewer, since a try takes the square of their number
+_STEP_WORDS, _SUM_WORDS = 11, 6  # of a tg_tile_step and a tg_tile_sum
 
 Life = tuple[int, int]  # the first and the last step that use a buffer
 
@@ -57,29 +59,71 @@ def heirs(records: Sequence[Any], lives: dict[int, Life]) -> dict[int, int]:
     """By the id of a buffer that may lie where another one did, which dies as it is born: the id of that
     one."""
     found: dict[int, int] = {}
+    taken: set[int] = set()
     for i, record in enumerate(records):
-        result = _elementwise_result(record)
-        if result is None or lives.get(id(result.buffer), (-1,))[0] != i:
-            continue
-        for source in _plain_inputs(record):
-            one, two = source.buffer, result.buffer
+        for source, result in _pairs(record):
+            one, two = id(source.buffer), id(result.buffer)
             if (
-                one is not two
-                and lives.get(id(one), (-1, -1))[1] == i
-                and _padded(one.nbytes) == _padded(two.nbytes)
+                one != two
+                and not (one in taken or two in found)
+                and lives.get(one, (-1, -1))[1] == i
+                and lives.get(two, (-1, -1))[0] == i
+                and _padded(source.buffer.nbytes) == _padded(result.buffer.nbytes)
                 and (source.begin, source.end) == (result.begin, result.end)
-                and _is_alone(source, record)
             ):
-                found[id(two)] = id(one)
-                break
+                taken.add(one)
+                found[two] = one
     return found
 
 
-def _elementwise_result(record: Any) -> Access | None:
-    """What an elementwise call writes."""
+def _pairs(record: Any) -> list[tuple[Access, Access]]:
+    """(input, result) of an elementwise call that may be one array."""
+    if record.name == "tg_tiles":
+        return _tile_pairs(record)
     if record.name not in _INPUTS:
-        return None
-    return next((access for access in record.accesses if access.mode == "w"), None)
+        return []
+    results = [access for access in record.accesses if access.mode == "w"]
+    return [
+        (source, result)
+        for result in results
+        for source in _plain_inputs(record)
+        if _is_alone(source, record)
+    ]
+
+
+def _tile_pairs(record: Any) -> list[tuple[Access, Access]]:
+    """What a chain reads for the last time no later than it stores the other."""
+    n, values, steps, sums = (record.argument(name) for name in ("n", "values", "steps", "sums"))
+    rows = [TileValue(*values.words[i : i + 5]) for i in range(0, len(values.words), 5)]
+    last_read: dict[int, int] = {}
+    stored: dict[int, int] = {}
+    for number, i in enumerate(range(0, len(steps.words), _STEP_WORDS)):
+        _, _, *inputs, y = steps.words[i : i + 7]
+        last_read |= dict.fromkeys(inputs, number)
+        stored[y] = number
+    summed = sums.words[1::_SUM_WORDS] if sums else ()
+    sources = {
+        x: access
+        for x in last_read
+        if x >= 0 and x not in summed and rows[x].slot < 0
+        for access in _whole(rows[x], n, "r")
+        if len(_meeting(access, record)) == 1
+    }
+    return [
+        (source, result)
+        for y, step in stored.items()
+        for result in _whole(rows[y], n, "w")
+        for x, source in sources.items()
+        if last_read[x] <= step and rows[x].itemsize == rows[y].itemsize
+    ]
+
+
+def _whole(value: TileValue, n: int, mode: str) -> list[Access]:
+    """The access to a chain's value that is an array of n elements, one for each step; else none."""
+    if value.data is None or value.repeat != 1 or value.period != n:
+        return []
+    begin = value.data.offset
+    return [Access(value.data.buffer, begin, begin + n * value.itemsize, mode)]
 
 
 def _plain_inputs(record: Any) -> list[Access]:
@@ -120,17 +164,22 @@ def _is_contiguous(layout: Data, operand: int) -> bool:
 
 def _is_alone(source: Access, record: Any) -> bool:
     """Whether a record reads these bytes in no other order."""
-    meeting = [
+    meeting = _meeting(source, record)
+    if len(meeting) == 1:
+        return True
+    has_layout = "layout" in record.function.parameters and record.argument("layout") is not None
+    return not has_layout and all(access == source for access in meeting)
+
+
+def _meeting(source: Access, record: Any) -> list[Access]:
+    """A record's accesses to these bytes."""
+    return [
         access
         for access in record.accesses
         if access.buffer is source.buffer
         and access.begin < source.end
         and source.begin < access.end
     ]
-    if len(meeting) == 1:
-        return True
-    has_layout = "layout" in record.function.parameters and record.argument("layout") is not None
-    return not has_layout and all(access == source for access in meeting)
 
 
 # ---- places ------------------------------------------------------------------------------------------
@@ -181,11 +230,16 @@ def _pack(places: Sequence[_Place], share: bool) -> int:
     return total
 
 
-_ORDERS = (
-    lambda p: (-p.nbytes, p.first),
-    lambda p: (-p.nbytes * (p.last - p.first + 1), p.first),
-    lambda p: (p.first, -p.nbytes),
-)
+def _by_size(place: _Place) -> tuple[int, int]:
+    return -place.nbytes, place.first
+
+
+def _by_area(place: _Place) -> tuple[int, int]:
+    return -place.nbytes * (place.last - place.first + 1), place.first
+
+
+def _by_birth(place: _Place) -> tuple[int, int]:
+    return place.first, -place.nbytes
 
 
 def plan_memory(records: Sequence[Any], buffers: Sequence[Any], share: bool = True) -> Plan:
@@ -196,14 +250,17 @@ def plan_memory(records: Sequence[Any], buffers: Sequence[Any], share: bool = Tr
     places = _places(records, waiting, lives, share)
     plan.separate = sum(_padded(b.nbytes) for b in waiting)
     plan.bound = _fullest(places, len(records))
-    for order in _ORDERS:
-        total = _pack(sorted(places, key=order), share)
-        if plan.offsets and total >= plan.nbytes:
-            continue
-        plan.nbytes = total
-        plan.offsets = {id(b): place.offset for place in places for b in place.buffers}
-        if total <= plan.bound or not share:
-            break
+    for key in (_by_size, _by_area, _by_birth):
+        order = sorted(places, key=key)
+        for _ in range(max(1, min(MOST_TRIES, 1000 // max(len(places), 1)))):
+            total = _pack(order, share)
+            if not plan.offsets or total < plan.nbytes:
+                plan.nbytes = total
+                plan.offsets = {id(b): place.offset for place in places for b in place.buffers}
+            if plan.nbytes <= plan.bound or not share:
+                return plan
+            # what came to lie at the top is placed first the next time
+            order.sort(key=lambda place: place.offset + place.nbytes < total)
     return plan
 
 

@@ -12,7 +12,7 @@ import os
 import platform
 import struct
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from linecache import getline
 from pathlib import Path
 from threading import Lock, get_ident
@@ -199,9 +199,18 @@ _TABLES = frozenset(
 class Recorder:
     """What records the calls of a thread while it is `active`."""
 
-    def __init__(self, inputs: Sequence[Tensor], function: Any = None, stops: bool = False) -> None:
-        """inputs: what the function is given. stops: whether what cannot be recorded ends the recording,
-        at `stopped_at`, instead of raising CaptureError."""
+    def __init__(
+        self,
+        inputs: Sequence[Tensor],
+        first: Sequence[int] = (),
+        reached: Container[int] = (),
+        function: Any = None,
+        stops: bool = False,
+    ) -> None:
+        """inputs: what the function is given. first: for each the first of them that shares memory with
+        it. reached: ids of the storages that the function reaches in another way; an input there is no
+        place that changes from run to run. stops: whether what cannot be recorded ends the recording, at
+        `stopped_at`, instead of raising CaptureError."""
         self._code = getattr(function, "__code__", None)
         self._stops = stops
         self.stopped = ""  # why the recording ended early
@@ -222,9 +231,13 @@ class Recorder:
         self.constants: list[Any] = []  # storages of arrays that became tensors on the way
         self.python_steps = 0
         self._paused = 0
-        for t in inputs:
-            first, end = _extent(t)
-            self.inputs.append(Buffer("input", first, end - first))
+        self._spans: list[tuple[int, int, Buffer]] = []  # (begin, end) of what inputs show
+        for i, t in enumerate(inputs):
+            begin, end = _extent(t)
+            buffer = Buffer("input", address_of(t._ptr), t.nbytes)
+            self.inputs.append(buffer)
+            if id(t._storage) not in reached:
+                self._spans.append((begin, end, self.inputs[first[i]] if first else buffer))
 
     # ---- being active
 
@@ -272,8 +285,11 @@ class Recorder:
         found = self.live.get(address)
         if found is not None:
             return Pointer(found, 0)
+        for begin, end, buffer in self._spans:
+            if begin <= address < max(end, begin + 1):
+                return Pointer(buffer, address - buffer.address)
         # a copy: collected garbage may give memory back in between
-        for group in (self.inputs, list(self.live.values()), self.arrays.values()):
+        for group in (list(self.live.values()), self.arrays.values()):
             for buffer in group:
                 if buffer.address <= address < buffer.address + max(buffer.nbytes, 1):
                     return Pointer(buffer, address - buffer.address)

@@ -92,6 +92,11 @@ def trailing(c: Call) -> Any:
     return c.run(*(c.all(i) for i in several))
 
 
+def matrices(c: Call) -> Any:
+    """An op that sees the last two axes only, and refuses inputs that have fewer."""
+    return None if min(map(c.ndim, range(len(c.values)))) < 2 else trailing(c)
+
+
 def join(c: Call) -> Any:
     """concat"""
     axis = normalize_axis(c.params["axis"], c.ndim(0), "concat") + 1
@@ -374,6 +379,7 @@ RULES: dict[str, Callable[[Call], Any]] = {
     "reduction": reduction,
     "along": along,
     "trailing": trailing,
+    "matrices": matrices,
     "same": same,
     "concat": join,
     "reshape": reshaped,

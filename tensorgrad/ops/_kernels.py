@@ -100,10 +100,9 @@ def defined(name: str, parameters: str, body: str, scope: dict[str, Any]) -> Any
 
 
 def _signature(inputs: Sequence[str], params: Mapping[str, float]) -> str:
-    parts = [*(f"{x}: 'Tensor'" for x in inputs), "/"]
-    return ", ".join(
-        [*parts, *(["*"] if params else []), *(f"{p}={v!r}" for p, v in params.items())]
-    )
+    tensors = [f"{x}: 'Tensor'" for x in inputs]
+    numbers = [f"{p}=float('{value!r}')" for p, value in params.items()]  # inf is no literal
+    return ", ".join([*tensors, "/", *(["*", *numbers] if numbers else [])])
 
 
 def with_signature(
@@ -117,10 +116,12 @@ def with_signature(
 
 _CALLER = """
     _code = {first}._code
-    _shape = {first}._shape
-    if {differ}:
-        _shape, _layout, {inputs} = _together(_name, {inputs})
+    if {codes_differ}:
+        {inputs} = _of_one_dtype(({inputs}))
         _code = {first}._code
+    _shape = {first}._shape
+    if {layouts_differ}:
+        _shape, _layout = _broadcast_layout(_name, {layouts})
         _size = _prod(_shape)
     else:
         _layout = _NULL
@@ -137,26 +138,23 @@ def caller(name: str, kernel: int, inputs: Sequence[str], params: Mapping[str, f
     """A function (inputs, /, *, params) that calls a kernel of the map family on tensors that
     broadcast, off the tape."""
     first, *others = inputs
+    absent = ["_NULL"] * (MOST_INPUTS - len(inputs))
+    codes = [f"_code > {F64}", *(f"{x}._code != _code" for x in others)]
+    layouts = [f"{first}._strides is not None"]
+    layouts += [f"{x}._shape != _shape or {x}._strides is not None" for x in others]
     text = _CALLER.format(
         first=first,
-        differ=" or ".join(
-            [
-                f"{first}._strides is not None or _code > {F64}",
-                *(
-                    f"{x}._shape != _shape or {x}._strides is not None or {x}._code != _code"
-                    for x in others
-                ),
-            ]
-        ),
-        inputs=", ".join(inputs),
-        pointers=", ".join(
-            [*(f"{x}._ptr" for x in inputs), *["_NULL"] * (MOST_INPUTS - len(inputs))]
-        ),
+        inputs="".join(f"{x}, " for x in inputs),
+        codes_differ=" or ".join(codes),
+        layouts_differ=" or ".join(layouts),
+        layouts=", ".join(f"({x}._shape, {x}._strides)" for x in inputs),
+        pointers=", ".join([*(f"{x}._ptr" for x in inputs), *absent]),
         numbers=", ".join([*params, *["0.0"] * (MOST_PARAMETERS - len(params))]),
     )
     scope = {
-        "_together": _together,
+        "_of_one_dtype": of_one_dtype,
         "_name": name,
+        "_broadcast_layout": broadcast_layout,
         "_prod": prod,
         "_NULL": NULL,
         "_empty": empty_raw,
@@ -165,12 +163,6 @@ def caller(name: str, kernel: int, inputs: Sequence[str], params: Mapping[str, f
         "_fail": fail,
     }
     return defined(name, _signature(inputs, params), text, scope)
-
-
-def _together(where: str, *tensors: Tensor) -> tuple[Any, ...]:
-    """The shape and layout to which tensors broadcast, and the tensors in one float dtype."""
-    tensors = of_one_dtype(tensors)
-    return *broadcast_layout(where, *[(t._shape, t._strides) for t in tensors]), *tensors
 
 
 def of_one_dtype(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -75,12 +75,9 @@ def asarray(
     check_device(device, "asarray")
     if copy:
         return obj.astype(dtype or obj.dtype) if isinstance(obj, Tensor) else tensor(obj, dtype)
-    if isinstance(obj, np.ndarray) and not obj.flags.writeable:
-        result = from_data(obj, dtype, "asarray")
-    else:
-        result = as_tensor(obj, "asarray")
-        if dtype is not None and code_of(dtype, "asarray") != result._code:
-            result = result.astype(dtype)
+    result = as_tensor(obj, "asarray")
+    if dtype is not None and code_of(dtype, "asarray") != result._code:
+        result = result.astype(dtype)
     shares = result is obj or (
         isinstance(obj, np.ndarray) and np.shares_memory(result.detach()._array(), obj)
     )
@@ -90,9 +87,10 @@ def asarray(
 
 
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:
-    """A Tensor of the memory of another library's CPU array, by the DLPack protocol, without a copy
-    unless copy=True. Writes to one are seen in the other. Raises DTypeError for a dtype that tensors
-    cannot hold, ArgumentError for memory that cannot be shared.
+    """A Tensor of the memory of another library's CPU array, by the DLPack protocol: writes to one are
+    seen in the other. copy: True always copies, None only what cannot be shared, because it is
+    read-only (JAX's arrays), unaligned or steps by parts of elements, where False raises ArgumentError.
+    Raises DTypeError for a dtype that tensors cannot hold.
 
     >>> import numpy as np, tensorgrad
     >>> tensorgrad.from_dlpack(np.ones(2))
@@ -102,17 +100,28 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> T
     if not hasattr(x, "__dlpack__"):
         raise DTypeError(f"from_dlpack: expected an object with __dlpack__, got {type(x).__name__}")
     try:
-        array = np.from_dlpack(x)
+        array = x if isinstance(x, np.ndarray) else np.from_dlpack(x)
     except (BufferError, RuntimeError, TypeError) as error:
         raise ArgumentError(f"from_dlpack: {error}") from None
-    if copy:
-        return from_data(array, None, "from_dlpack")
     if array.dtype not in CODES:
         names = ", ".join(d.name for d in DTYPES)
         raise DTypeError(f"from_dlpack: expected one of {names}, got {array.dtype}")
-    if not array.flags.aligned or any(s % array.itemsize for s in array.strides):
-        raise ArgumentError("from_dlpack: the memory is unaligned; use copy=True")
+    shareable = (
+        (array.flags.writeable or (_ALL_READ_ONLY and array is not x))
+        and array.flags.aligned
+        and not any(s % array.itemsize for s in array.strides)
+    )
+    if copy is False and not shareable:
+        raise ArgumentError(
+            "from_dlpack: the memory is read-only or unaligned; copy=True copies it"
+        )
+    if copy or not shareable:
+        return from_data(array, None, "from_dlpack")
     return wrap_array(array, UserStorage)
+
+
+# NumPy before 2.1 says so of what it imports: by that version of the protocol nobody can tell
+_ALL_READ_ONLY = np.lib.NumpyVersion(np.__version__) < "2.1.0"
 
 
 def _made(shape: Any, dtype: Any, device: Any, where: str) -> tuple[tuple[int, ...], int, int]:

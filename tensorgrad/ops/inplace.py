@@ -13,8 +13,9 @@ from typing import Any
 
 from tensorgrad._native import BINARY, NULL, fail, lib
 from tensorgrad._tensor import Tensor, as_tensor, copy_into, copy_raw, overlap
+from tensorgrad.autograd._hooks import keep_retaining
 from tensorgrad.autograd._modes import mode
-from tensorgrad.autograd._tape import Leaf, Node, record
+from tensorgrad.autograd._tape import Leaf, Node, hooks, record
 from tensorgrad.dtypes import F64
 from tensorgrad.errors import DTypeError, ShapeError
 from tensorgrad.ops import arithmetic, comparisons, logic, matrix
@@ -39,27 +40,36 @@ _write_rule.__name__ = "write_through_view"
 _view_rule.__name__ = "view"
 
 
+def _views_of(base: Tensor) -> list[Tensor]:
+    """The views of a tensor that are still there."""
+    references = getattr(base._storage, "views", None)
+    if not references:
+        return []
+    return [v for r in references if (v := r()) is not None and v._base is base]
+
+
 def rebase(x: Tensor, node: Node | Leaf | None) -> None:
     """Puts x, whose memory was just written, and everything that shares it by views, where they now
     belong on the tape. node: that of the values written, None for constants."""
     if not mode.enabled:
         return
     base = getattr(x, "_base", x)
+    before = []
+    if hooks:
+        before = [(t, t._node) for t in ([x] if base is None else [base, *_views_of(base)])]
     if base is None or base is x:
         x._node = node
-        if base is None:
-            return
     elif node is not None or base._node is not None:
         record(base, _write_rule, (base._node, node), region_of(x, base))
     else:
         return
-    for reference in getattr(x._storage, "views", ()):
-        v = reference()
-        if v is not None and v._base is base:
-            if base._node is None:
-                v._node = None
-            else:
-                record(v, _view_rule, (base._node,), (base._shape, region_of(v, base)))
+    for v in () if base is None else _views_of(base):
+        if base._node is None:
+            v._node = None
+        else:
+            record(v, _view_rule, (base._node,), (base._shape, region_of(v, base)))
+    for t, old in before:
+        keep_retaining(old, t._node)
 
 
 def update(x: Tensor, result: Tensor, where: str) -> Tensor:

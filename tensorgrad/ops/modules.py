@@ -7,10 +7,19 @@ import re
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from sys import getrefcount
 from typing import Any, NamedTuple
 
 from tensorgrad._config import get_include
-from tensorgrad._native import NULL, address_of, captures, clock, current_capture, lib
+from tensorgrad._native import (
+    NULL,
+    SOLE_HOLDER,
+    address_of,
+    captures,
+    clock,
+    current_capture,
+    lib,
+)
 from tensorgrad._tensor import Tensor, copy_raw
 from tensorgrad.autograd import _tape
 from tensorgrad.dtypes import DTYPES, code_of
@@ -114,7 +123,8 @@ class Kernel:
 
 # Arguments that fit as they are, contiguous tensors of the right dtype and Python's own numbers, go
 # straight to the function: written out for each kernel, this costs a third of converting each. The
-# last lines are `_writable` for a contiguous tensor that is no view and not on the tape.
+# last lines are `_writable` for a contiguous tensor that is not on the tape and alone has its memory:
+# it is no view, nor has it any. (Asking whether it has `_base` would cost more: it has not.)
 _QUICK = """
 def quick(self, {optional}*more):
     try:
@@ -127,7 +137,11 @@ def quick(self, {optional}*more):
     {written}
     {call}
 """
-_WRITTEN = """if {0}._node is None and tape.writer_of is None and not hasattr({0}, "_base"):
+_WRITTEN = """if (
+        {0}._node is None
+        and tape.writer_of is None
+        and getrefcount({0}._storage) == SOLE_HOLDER
+    ):
         storage = {0}._storage
         storage.written = clock()
         storage.writer = name
@@ -170,8 +184,10 @@ def _quick_call(kernel: Kernel) -> Callable[..., Any]:
         "clock": clock,
         "convert_and_call": Kernel.__call__,
         "function": kernel._function,
+        "getrefcount": getrefcount,
         "name": kernel.name,
         "result": Kernel._result,
+        "SOLE_HOLDER": SOLE_HOLDER,
         "tape": _tape,
         **_NUMBERS,
     }

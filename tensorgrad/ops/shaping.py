@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorgrad._tensor import Tensor, copy_raw, empty_raw, view
+from tensorgrad._tensor import Tensor, as_tensor, copy_raw, empty_raw, view
 from tensorgrad.autograd import Case, composite, op
 from tensorgrad.dtypes import ITEMSIZES, check_device, code_of
 from tensorgrad.errors import ArgumentError, ShapeError
@@ -90,6 +90,7 @@ def flatten(x: Tensor, start_axis: int = 0, end_axis: int = -1) -> Tensor:
     >>> tensorgrad.flatten(tensorgrad.zeros((2, 3, 4)), 1).shape
     (2, 12)
     """
+    x = as_tensor(x, "flatten")
     if not x._shape:
         return reshape(x, (1,))
     start = normalize_axis(start_axis, len(x._shape), "flatten")
@@ -167,6 +168,7 @@ def transpose(x: Tensor, axes: Sequence[int] | None = None) -> Tensor:
     >>> tensorgrad.transpose(tensorgrad.zeros((2, 3, 4))).shape
     (4, 3, 2)
     """
+    x = as_tensor(x, "transpose")
     return permute_dims(x, tuple(reversed(range(len(x._shape)))) if axes is None else axes)
 
 
@@ -178,6 +180,7 @@ def swapaxes(x: Tensor, axis1: int, axis2: int) -> Tensor:
     >>> tensorgrad.swapaxes(tensorgrad.zeros((2, 3, 4)), 0, 2).shape
     (4, 3, 2)
     """
+    x = as_tensor(x, "swapaxes")
     order = list(range(len(x._shape)))
     i, j = (normalize_axis(a, len(order), "swapaxes") for a in (axis1, axis2))
     order[i], order[j] = order[j], order[i]
@@ -200,6 +203,7 @@ def moveaxis(x: Tensor, source: Any, destination: Any) -> Tensor:
     >>> tensorgrad.moveaxis(tensorgrad.zeros((2, 3, 4)), 0, -1).shape
     (3, 4, 2)
     """
+    x = as_tensor(x, "moveaxis")
     ndim = len(x.shape)
     ends = []
     for axes in (source, destination):
@@ -233,6 +237,7 @@ def expand_dims(x: Tensor, /, axis: Any = 0) -> Tensor:
     >>> tensorgrad.expand_dims(tensorgrad.zeros(3), -1).shape
     (3, 1)
     """
+    x = as_tensor(x, "expand_dims")
     shape = x.shape
     count = len(axis) if isinstance(axis, (tuple, list)) else 1
     places = normalize_axes(axis, len(shape) + count, "expand_dims")
@@ -251,6 +256,7 @@ def squeeze(x: Tensor, /, axis: Any = None) -> Tensor:
     >>> tensorgrad.squeeze(tensorgrad.zeros((1, 3, 1))).shape
     (3,)
     """
+    x = as_tensor(x, "squeeze")
     if axis is None:
         return reshape(x, tuple(n for n in x._shape if n != 1))
     axes = normalize_axes(axis, len(x._shape), "squeeze")
@@ -314,6 +320,7 @@ def sum_to(x: Tensor, shape: Any) -> Tensor:
     >>> tensorgrad.sum_to(tensorgrad.ones((3, 2)), (2,))
     tensor([3., 3.])
     """
+    x = as_tensor(x, "sum_to")
     target = as_shape(shape, "sum_to")
     if x._shape == target:
         return x

@@ -145,6 +145,42 @@ def test_retain_grad():
     assert x.grad is not None
 
 
+@pytest.mark.parametrize(
+    ("write", "expected"),
+    [
+        (lambda y: y.mul_(3.0), [18.0, 36.0]),
+        (lambda y: y.__setitem__(0, 5.0), [10.0, 12.0]),
+        (lambda y: y[1:].mul_(2.0), [6.0, 24.0]),
+    ],
+)
+def test_retain_grad_is_of_what_a_write_in_place_makes_of_the_tensor(write, expected):
+    x = leaf(1.0, 2.0)
+    y = x * 3
+    y.retain_grad()
+    write(y)
+    assert y.retains_grad
+    y.square().sum().backward()
+    assert y.grad.tolist() == expected
+
+
+def test_retain_grad_of_a_view_whose_base_is_written():
+    x = leaf(1.0, 2.0)
+    y = x * 3
+    v = y[1:]
+    v.retain_grad()
+    y *= 2.0
+    v.square().sum().backward()
+    assert v.grad.tolist() == [24.0]
+
+
+def test_nothing_is_retained_of_a_constant():
+    y = leaf(1.0, 2.0) * 3
+    y.retain_grad()
+    y.fill_(1.0)
+    assert not y.retains_grad
+    assert y.grad is None
+
+
 def test_a_hooked_leaf_is_a_leaf():
     x = leaf(1.0, 2.0)
     x.register_hook(lambda g: None)

@@ -451,6 +451,28 @@ def test_an_input_that_is_read_in_another_order_keeps_its_place(
     assert plan(records).nbytes == 512
 
 
+def test_what_a_chain_stores_takes_the_place_of_what_it_has_read() -> None:
+    x, y = numbers(4096), numbers(4096)
+    a, b, c, d = (local(4096) for _ in range(4))
+    size = 4 * 4096
+    records = [
+        copies(given(x), a, size, ""),
+        unary("exp", 4096, a, b),
+        binary("mul", 4096, b, given(x), c),
+        unary("neg", 4096, a, d),  # a is read once more, after c could have been stored
+        binary("add", 4096, c, d, e := local(4096)),
+        copies(e, given(y), size, ""),
+    ]
+    run(records)
+    expected = y.copy()
+    y[...] = 0
+    found = PASSES["chains"](records)
+    assert names(found) == ["copy", "tiles", "copy"]
+    assert plan(found).nbytes == size
+    run(found)
+    np.testing.assert_array_equal(y, expected)
+
+
 def test_a_broadcast_input_keeps_its_place() -> None:
     x, y, a, b = given(numbers(64)), given(numbers(64)), local(8), local(64)
     rows = layout((8, 8), (0, 1), (8, 1))
@@ -593,6 +615,22 @@ def test_training_with_epilogues(optimizer: str, threads: int) -> None:
                     assert trained(passes, *arguments) == expected, (passes, *arguments)
     finally:
         tensorgrad.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("small_cache")
+def test_an_input_that_is_a_parameter_is_read_before_it_is_updated() -> None:
+    weights = []
+    for passes in (None, tuple(PASSES)):
+        tensorgrad.manual_seed(0)
+        model = nn.Sequential(nn.Linear(40, 70), nn.ReLU(), nn.Linear(70, 10))
+        step = training_step(model, optim.SGD(list(model.parameters()), lr=0.5))
+        run = step if passes is None else compiled(step, passes=passes)
+        x = tensorgrad.tensor(np.random.default_rng(2).standard_normal((70, 40)).astype(np.float32))
+        y = tensorgrad.tensor(np.arange(70) % 10)
+        for given_x in (x, x, x, model[0].weight.detach(), x, model[0].weight.detach(), x):
+            run(given_x, y)
+        weights.append([p.detach().numpy().tobytes() for p in model.parameters()])
+    assert weights[0] == weights[1]
 
 
 _ = REDUCE

@@ -846,3 +846,47 @@ def test_an_argument_that_is_written_under_another_name():
         same(compiled(x), expected)
         same(w, after)
     assert not np.array_equal(eager.numpy(), w.numpy())
+
+
+def test_an_argument_that_comes_to_be_in_reach():
+    w = tensorgrad.zeros(4)
+
+    def f(v):
+        w.add_(1.0)
+        return v + 0.0
+
+    compiled = compile(f)
+    for _ in range(4):
+        same(compiled(tensor(7, 8)), tensor(7, 8))
+    for _ in range(4):
+        same(compiled(w[1:3]), w[1:3])
+    for _ in range(3):
+        same(compiled(w[2:4]), w[2:4])
+
+
+def test_arguments_that_share_memory():
+    def f(a, b):
+        a.add_(1.0)
+        return b * 1.0, a * 1.0
+
+    compiled = compile(f)
+    for _ in range(4):
+        x = tensor(1, 2, 3, 4, 5)
+        b, a = compiled(x[1:4], x[2:5])
+        same(b, tensor(4, 5, 5))
+        same(a, tensor(3, 4, 5))
+    for _ in range(4):
+        x = tensor(1, 2, 3, 4, 5)
+        b, a = compiled(x[0:3], x[2:5])
+        same(b, tensor(4, 4, 5))
+    for _ in range(4):
+        x = tensor(1, 2, 3)
+        b, a = compiled(x, x)
+        same(b, tensor(2, 3, 4))
+    for _ in range(4):
+        b, a = compiled(tensor(1, 2, 3), tensor(1, 2, 3))
+        same(b, tensor(1, 2, 3))
+    for _ in range(4):
+        array = np.arange(5.0)
+        b, a = compiled(array[0:3], array[1:4])
+        assert b.tolist() == [2.0, 3.0, 3.0]

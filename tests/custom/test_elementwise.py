@@ -65,6 +65,14 @@ def test_parameters_are_keywords() -> None:
     assert op(x, a=5.0).tolist() == [5.0, 5.0]
 
 
+@pytest.mark.parametrize("inputs", ["x", "xz"])
+def test_a_parameter_may_be_infinite(inputs: str) -> None:
+    op = ops.elementwise("limited", f"min({' + '.join(inputs)}, top)", params={"top": float("inf")})
+    x = [tg.full((2,), 3.0)] * len(inputs)
+    assert op(*x).tolist() == [3.0 * len(inputs)] * 2
+    assert op(*x, top=2.5).tolist() == [2.5] * 2
+
+
 def test_integers_and_mixed_dtypes() -> None:
     op = ops.elementwise("sum_of_three", "a + b + c")
     y = op(tg.ones(2, dtype="int64"), tg.ones(2), tg.ones(2, dtype="float64"))

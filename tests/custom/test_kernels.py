@@ -279,3 +279,12 @@ def test_a_write_into_a_view_is_noticed_too(kernels: modules.Module) -> None:
         loss.backward()
     with pytest.raises(InplaceError, match="a leaf that requires grad"):
         kernels.scaled_exp(4, 1.0, tg.ones(4), w)
+
+
+def test_a_write_into_a_view_whose_base_became_a_leaf_is_refused(kernels: modules.Module) -> None:
+    x = tg.ones(4)
+    v = x[:2]
+    kernels.scaled_exp(2, 1.0, tg.zeros(2), v)
+    x.requires_grad_()
+    with pytest.raises(tg.errors.InplaceError, match="a view of one"):
+        kernels.scaled_exp(2, 1.0, tg.zeros(2), v)

@@ -262,7 +262,9 @@ def test_an_op_of_the_user_is_looped_over():
         del registry["cube_in_vmap"]
 
 
-@pytest.mark.parametrize("batching", ["elementwise", "trailing", "along", "reduction", "rule"])
+@pytest.mark.parametrize(
+    "batching", ["elementwise", "trailing", "matrices", "along", "reduction", "rule"]
+)
 def test_batching_rules_that_an_op_declares(batching):
     from tensorgrad.autograd import op, registry
 
@@ -278,7 +280,7 @@ def test_batching_rules_that_an_op_declares(batching):
 
     try:
         x = t(3, 4, 5)
-        if batching in ("elementwise", "trailing"):
+        if batching in ("elementwise", "trailing", "matrices"):
 
             def op_with_rule(a: Tensor, b: Tensor) -> Tensor:
                 """a + b"""
@@ -291,6 +293,9 @@ def test_batching_rules_that_an_op_declares(batching):
             b = t(5)
             same(func.vmap(function, (0, None))(x, b), x.numpy() + b.numpy())
             assert len(sizes) == (2 if batching == "elementwise" else 4)
+            sizes.clear()
+            same(func.vmap(function)(x[0], x[1]), (x[0] + x[1]).numpy())
+            assert len(sizes) == (4 if batching == "matrices" else 1)  # which rows are not
         else:
 
             def op_with_rule(x: Tensor, axis: int = -1) -> Tensor:

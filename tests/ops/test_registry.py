@@ -33,6 +33,22 @@ def test_declaration_is_complete(op):
         assert getattr(Tensor, method) is op.function
 
 
+@pytest.mark.parametrize("op", BUILT_IN, ids=lambda op: op.name)
+def test_takes_arrays(op):
+    case = op.cases[0]
+    arrays = testing.sample_inputs(case)
+    results, expected = (
+        op.function(*inputs, **case.params)
+        for inputs in (arrays, [a if a is None else tensorgrad.tensor(a) for a in arrays])
+    )
+    several = isinstance(expected, (tuple, list))
+    for got, want in zip(
+        *((results, expected) if several else ([results], [expected])), strict=True
+    ):
+        assert type(got) is Tensor
+        np.testing.assert_array_equal(got.numpy(), want.numpy())
+
+
 UNARY = [op for op in BUILT_IN if op.family == "unary" and op.name != "power"]
 SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0], np.float64)
 # the references of these are formulas that lose the special values; what they must give is known

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 from typing import NamedTuple
 
@@ -24,7 +24,8 @@ from tensorgrad.compiler._effects import (
     TileSum,
     TileValue,
 )
-from tensorgrad.compiler._recorder import Record
+from tensorgrad.compiler._passes._memory import FIXED, has_effects, overlap, uses_state
+from tensorgrad.compiler._recorder import Buffer, Record
 
 MOST_STEPS = 96
 MOST_OPERANDS = 200  # so that a group's values are not more than tg_tiles takes
@@ -171,27 +172,49 @@ def sum_of(record: Record) -> Sum | None:
 
 
 class _Touched:
-    """The memory that some calls use, by buffer."""
+    """The memory that some calls use, by what it can be shared through."""
 
     def __init__(self) -> None:
-        self._runs: dict[int, list[Access]] = {}
+        self._runs: dict[object, list[Access]] = {}
+        self._effects = self._state = False
 
-    def add(self, accesses: Iterable[Access]) -> None:
+    def add(self, record: Record) -> None:
+        """Adds what a call uses."""
+        self._effects |= has_effects(record)
+        self._state |= uses_state(record)
+        self.add_accesses(record.accesses)
+
+    def add_accesses(self, accesses: Iterable[Access]) -> None:
+        """Adds runs of memory."""
         for access in accesses:
-            self._runs.setdefault(id(access.buffer), []).append(access)
+            for key in _keys(access.buffer):
+                self._runs.setdefault(key, []).append(access)
 
-    def conflicts(self, accesses: Iterable[Access]) -> Iterable[tuple[Access, Access]]:
-        """Pairs of overlapping accesses, (one of here, one of the given), of which one writes."""
+    def conflicts(self, accesses: Iterable[Access]) -> Iterator[tuple[Access, Access]]:
+        """Pairs of accesses that may meet, (one of here, one of the given), of which one writes."""
         for access in accesses:
-            for other in self._runs.get(id(access.buffer), ()):
-                if other.mode == access.mode == "r":
-                    continue
-                if other.begin < access.end and access.begin < other.end:
-                    yield other, access
+            for key in _keys(access.buffer):
+                for other in self._runs.get(key, ()):
+                    if not other.mode == access.mode == "r" and overlap(other, access):
+                        yield other, access
 
-    def stops(self, accesses: Iterable[Access]) -> bool:
-        """Whether calls with these accesses have to stay behind those of here."""
-        return any(True for _ in self.conflicts(accesses))
+    def stops(self, record: Record) -> bool:
+        """Whether a call has to stay behind those of here."""
+        if has_effects(record) and (self._effects or self._state):
+            return True
+        if self._effects and uses_state(record):
+            return True
+        return any(True for _ in self.conflicts(record.accesses))
+
+
+def _keys(buffer: Buffer) -> list[object]:
+    """Equal for one key if two buffers may lie in the same memory."""
+    keys: list[object] = [id(buffer)]
+    if buffer.owner is not None:
+        keys.append(("owner", id(buffer.owner)))
+    if buffer.kind in FIXED:
+        keys.append("fixed")
+    return keys
 
 
 class _Group:
@@ -225,7 +248,7 @@ class _Group:
         """What both use and one writes are whole arrays at the same place, read element by element."""
         whole = self.n * ITEM[self.dtype]
         own = _Touched()
-        own.add(a for a in record.accesses if a.mode == "r")
+        own.add_accesses(a for a in record.accesses if a.mode == "r")
         for here, given in (
             *self.touched.conflicts(record.accesses),
             *own.conflicts(a for a in record.accesses if a.mode != "r"),
@@ -247,7 +270,7 @@ class _Group:
 
     def add(self, i: int, record: Record, call: Step | Sum) -> None:
         self.members.append((i, record, call))
-        self.touched.add(record.accesses)
+        self.touched.add(record)
         if isinstance(call, Sum):
             self.summed.add(call.x.place)
             self.unit = call.unit
@@ -464,13 +487,13 @@ def _grow(
     i = start + 1
     while i < len(records) and since < PATIENCE:
         record, call = records[i], calls[i]
-        stopped = behind.stops(record.accesses)
+        stopped = behind.stops(record)
         if call is not None and not stopped and group.takes(record, call):
             group.add(i, record, call)
             since = 0
         else:
-            if stopped or group.touched.stops(record.accesses):
-                behind.add(record.accesses)
+            if stopped or group.touched.stops(record):
+                behind.add(record)
                 after.add(i)
             since += 1
         i += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tensorgrad.compiler._effects import MAX_DIMS, Access, Data, Pointer, is_full
@@ -62,6 +62,11 @@ def _without(runs: Runs, begin: int, end: int) -> Runs:
 # ---- done twice ------------------------------------------------------------------------------------
 
 
+# Writes of one call to memory that others may see, as an optimizer has them, from which on all that read such
+# memory is forgotten: to compare each with each would take long.
+MANY = 16
+
+
 class _Done:
     """What has been computed and is still there: by a key of the call, where its results are."""
 
@@ -81,13 +86,23 @@ class _Done:
             if access.buffer.kind not in ("local", "result"):
                 self._shared.add(key)
 
-    def forget(self, written: Iterable[Access]) -> None:
+    def forget(self, written: Sequence[Access]) -> None:
         """Takes note that memory has changed."""
-        for access in written:
-            alone = access.buffer.kind in ("local", "result")
-            keys = self._users.get(id(access.buffer), set()) if alone else self._shared
-            for key in [k for k in keys if meet(self._accesses[k], [access])]:
+        shared = [access for access in written if access.buffer.kind not in ("local", "result")]
+        if len(shared) > MANY:
+            for key in self._shared:
                 self.results.pop(key, None)
+            self._shared.clear()
+            shared = []
+        for access in written:
+            if access.buffer.kind in ("local", "result"):
+                self._drop(self._users.get(id(access.buffer), ()), access)
+        for access in shared:
+            self._drop(self._shared, access)
+
+    def _drop(self, keys: Iterable[Any], access: Access) -> None:
+        for key in [k for k in keys if meet(self._accesses[k], [access])]:
+            self.results.pop(key, None)
 
 
 def once(records: list[Record]) -> list[Record]:

@@ -10,7 +10,7 @@ from tensorgrad.compiler._recorder import Callback, Record
 
 # Calls that do more than their accesses say.
 _HAVE_EFFECTS = frozenset(("tg_call_back", "tg_call_foreign"))
-_FIXED = frozenset(("array", "constant", "outside", "state"))  # kinds whose address is known
+FIXED = frozenset(("array", "constant", "outside", "state"))  # kinds whose address is known
 
 
 def reads(record: Record) -> list[Access]:
@@ -28,7 +28,7 @@ def overlap(a: Access, b: Access) -> bool:
     if a.buffer is b.buffer:
         return a.begin < b.end and b.begin < a.end
     one, two = a.buffer, b.buffer
-    if one.kind in _FIXED and two.kind in _FIXED:
+    if one.kind in FIXED and two.kind in FIXED:
         return bool(
             one.address + a.begin < two.address + b.end
             and two.address + b.begin < one.address + a.end
@@ -47,10 +47,15 @@ def uses_state(record: Record) -> bool:
     return any(access.buffer.kind == "state" for access in record.accesses)
 
 
+def has_effects(record: Record) -> bool:
+    """Whether a record does more than its accesses say."""
+    return record.name in _HAVE_EFFECTS
+
+
 def commute(a: Record, b: Record) -> bool:
     """Whether two records that follow one another may change places."""
     for one, other in ((a, b), (b, a)):  # a step in Python may change what the library keeps
-        if one.name in _HAVE_EFFECTS and (other.name in _HAVE_EFFECTS or uses_state(other)):
+        if has_effects(one) and (has_effects(other) or uses_state(other)):
             return False
     return not (meet(writes(a), b.accesses) or meet(reads(a), writes(b)))
 
@@ -58,7 +63,7 @@ def commute(a: Record, b: Record) -> bool:
 def is_pure(record: Record) -> bool:
     """Whether a record does nothing but write memory of the program's own, and cannot fail."""
     return (
-        record.name not in _HAVE_EFFECTS
+        not has_effects(record)
         and not {"index", "labels"} & set(record.function.parameters)
         and all(access.buffer.kind == "local" for access in writes(record))
     )
