@@ -39,6 +39,12 @@ class Row:
             return None
         return self.medians[peer] / self.medians["tensorgrad"]
 
+    def to_best(self) -> float | None:
+        """The ratio to the fastest peer."""
+        others = [who for who in self.medians if who not in ("tensorgrad", "eager")]
+        ratios = [ratio for who in others if (ratio := self.ratio(who)) is not None]
+        return min(ratios, default=None)
+
     def of_limit(self) -> float | None:
         """The part of the machine's limit that tensorgrad reaches."""
         if self.limit is None or not self.medians.get("tensorgrad"):

@@ -22,6 +22,7 @@ import peers
 SUITES = (
     "overhead",
     "mlp",
+    "compile",
     "matmul",
     "linear",
     "activations",

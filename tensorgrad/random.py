@@ -54,7 +54,7 @@ class Generator:
     def get_state(self) -> tuple[int, int]:
         """Where the stream is: (seed, position)."""
         if captures and (capture := current_capture()) is not None:
-            return capture.reading(self._read_state)  # type: ignore[no-any-return]
+            return capture.reading(self._read_state)
         return self._read_state()
 
     def _read_state(self) -> tuple[int, int]:

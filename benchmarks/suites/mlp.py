@@ -57,7 +57,22 @@ def tensorgrad_step(
     return step
 
 
-def _numpy_step(x: np.ndarray, labels: np.ndarray, layers: tuple[int, ...]) -> Callable[[], object]:
+Pairs = list[tuple[np.ndarray, np.ndarray]]
+
+
+def numpy_sgd(pairs: Pairs) -> None:
+    """An update of (parameter, gradient) pairs; the gradients are used up."""
+    for w, g in pairs:
+        g *= RATE
+        w -= g
+
+
+def numpy_step(
+    x: np.ndarray,
+    labels: np.ndarray,
+    layers: tuple[int, ...],
+    update: Callable[[Pairs], None] = numpy_sgd,
+) -> Callable[[], object]:
     """By hand, with every buffer allocated beforehand and every operation in place."""
     weights = parameters(layers, x.dtype.name)
     batch = len(x)
@@ -96,10 +111,7 @@ def _numpy_step(x: np.ndarray, labels: np.ndarray, layers: tuple[int, ...]) -> C
                 np.greater(outputs[i - 1], 0, out=masks[i - 1])
                 gradients[i - 1] *= masks[i - 1]
                 gy = gradients[i - 1]
-            gw *= RATE
-            gb *= RATE
-            w -= gw
-            b -= gb
+            update([(w, gw), (b, gb)])
         return loss
 
     return step
@@ -178,7 +190,7 @@ def rows(setting: Setting) -> Iterator[Row]:
         x, labels = inputs(batch, layers, setting.dtype)
         contenders = {
             "tensorgrad": tensorgrad_step(x, labels, layers),
-            "numpy": _numpy_step(x, labels, layers),
+            "numpy": numpy_step(x, labels, layers),
         }
         if setting.torch:
             contenders["torch"] = torch_step(setting.torch, x, labels, layers)

@@ -20,8 +20,11 @@ from tensorgrad.errors import CaptureError, IndexOutOfRangeError, TensorgradErro
 Array = np.ndarray[Any, Any]
 
 _DATA_DEPENDENT = frozenset(
-    "argwhere bincount compress extract flatnonzero histogram intersect1d nonzero repeat setdiff1d "
-    "setxor1d trim_zeros union1d unique unique_all unique_counts unique_inverse unique_values".split()
+    (
+        *("argwhere", "bincount", "compress", "extract", "flatnonzero", "histogram", "intersect1d"),
+        *("nonzero", "repeat", "setdiff1d", "setxor1d", "trim_zeros", "union1d", "unique"),
+        *("unique_all", "unique_counts", "unique_inverse", "unique_values"),
+    )
 )
 _WRITERS = frozenset(("copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask"))
 _SHAPE_HINT = (
@@ -50,7 +53,7 @@ class WatchedArray(NDArrayOperatorsMixin):
         name = function.__name__
         if name in _DATA_DEPENDENT:
             _capture().refuse(f"the shape of {name}'s result depends on values", _SHAPE_HINT)
-        written = ()
+        written: tuple[Any, ...] = ()
         if name in _WRITERS:  # the first argument, which has the same name in all but two
             written = (args[0] if args else kwargs.get("a", kwargs.get("dst", kwargs.get("arr"))),)
         return _apply(function, f"numpy.{name}", args, kwargs, written)
@@ -87,7 +90,7 @@ for _name in ("T", "mT", "real", "imag"):
 
 def _selects_by_value(key: Any) -> bool:
     parts = key if isinstance(key, tuple) else (key,)
-    return any(isinstance(p, WatchedArray) and p.dtype == bool for p in parts)
+    return any(isinstance(p, WatchedArray) and p.value.dtype == bool for p in parts)
 
 
 def _method(name: str) -> Callable[..., Any]:
@@ -276,7 +279,7 @@ def _record(
     written: Sequence[Array],
 ) -> None:
     own = [array for array, wanted in zip(made, is_own) if wanted]
-    accesses = []
+    accesses: list[Any] = []
     templates: dict[int, _Template] = {}  # by the id of a given array
     for array in given:
         if id(array) not in templates:

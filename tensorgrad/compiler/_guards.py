@@ -301,7 +301,10 @@ class Guards:
 
     def _module(self, module: types.ModuleType, names: set[str]) -> None:
         """Of a user's module what a function may name."""
-        if module.__name__.split(".")[0] in _LIBRARIES or module.__name__ in sys.stdlib_module_names:
+        if (
+            module.__name__.split(".")[0] in _LIBRARIES
+            or module.__name__ in sys.stdlib_module_names
+        ):
             return
         for key in sorted(names & vars(module).keys()):
             value = vars(module)[key]

@@ -12,7 +12,7 @@ import os
 import platform
 import struct
 import sys
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from linecache import getline
 from pathlib import Path
 from threading import Lock, get_ident
@@ -125,7 +125,8 @@ class Reading:
             capture.refuse_reading("the state of a generator")
         return self.value[key]
 
-    __iter__ = None  # so that it is not taken apart unseen
+    def __iter__(self) -> Iterator[Any]:
+        yield from self[:]
 
 
 class Callback:
@@ -191,9 +192,7 @@ def _inside_op() -> bool:
 
 
 _FUNCTION = _PACKAGE + os.path.join("autograd", "_function.py")
-_TABLES = frozenset(
-    ("arrays", "done", "gradients", "grads", "means", "momenta", "squares")
-)
+_TABLES = frozenset(("arrays", "done", "gradients", "grads", "means", "momenta", "squares"))
 
 
 class Recorder:

@@ -206,17 +206,20 @@ def matmul(a: Tensor, b: Tensor, /) -> Tensor:
         return _gemm(a, b)
     if len(shape_b) == 1:
         y = matmul(a, reshape(b, (-1, 1)))
-        return view(y, y._shape[:-1], None, 0)
+        y._shape = y._shape[:-1]
+        return y
     if len(shape_a) == 1:
         y = matmul(reshape(a, (1, -1)), b)
-        return view(y, (*y._shape[:-2], y._shape[-1]), None, 0)
+        y._shape = (*y._shape[:-2], y._shape[-1])
+        return y
     if len(shape_b) == 2:
         rows = a if a._strides is None else copy_raw(a)
         size = 1
         for n in shape_a[:-1]:
             size *= n
         y = _gemm(view(rows, (size, shape_a[-1]), None, 0), b)
-        return view(y, (*shape_a[:-1], shape_b[1]), None, 0)
+        y._shape = (*shape_a[:-1], shape_b[1])
+        return y
     return _batched(a, b)
 
 

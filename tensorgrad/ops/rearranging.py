@@ -165,7 +165,7 @@ def _repeated(x: Tensor, shape: Shape, times: list[int], before: bool) -> Tensor
         parted += [1, n] if before else [n, 1]
         wide += [t, n] if before else [n, t]
     y = broadcast_to(reshape(x, tuple(parted)), tuple(wide))
-    return reshape(y, tuple(n * t for n, t in zip(shape, times)))
+    return reshape(y, tuple(n * t for n, t in zip(shape, times)), copy=True)
 
 
 @composite(

@@ -52,17 +52,20 @@ def reshape(x: Tensor, /, shape: Any, *, copy: bool | None = None) -> Tensor:
     target = infer_reshape(
         x._shape, x._size, tuple(shape) if isinstance(shape, list) else shape, "reshape"
     )
-    if copy:
-        return view(copy_raw(x), target, None, 0)
-    if x._strides is None:
-        return view(x, target, None, 0)
-    strides = view_strides(x._shape, x._strides, target)
-    if strides is None and copy is False:
+    if not copy:
+        if x._strides is None:
+            return view(x, target, None, 0)
+        strides = view_strides(x._shape, x._strides, target)
+        if strides is not None:
+            return view(x, target, strides, 0)
+    if copy is False:
         raise ArgumentError(
             f"reshape: a tensor of shape {x._shape} and strides {x._strides} cannot be seen as "
             f"{target} without a copy"
         )
-    return view(copy_raw(x), target, None, 0) if strides is None else view(x, target, strides, 0)
+    y = copy_raw(x)
+    y._shape = target
+    return y
 
 
 def _reshape_method(self: Tensor, *shape: Any, copy: bool | None = None) -> Tensor:

@@ -295,7 +295,8 @@ def searchsorted(
     if side not in ("left", "right"):
         raise ArgumentError(f"searchsorted: expected side 'left' or 'right', got {side!r}")
     order = None if sorter is None else sorter._array()
-    return wrap_array(in_c_order(np.searchsorted(x1._array(), x2._array(), side, order)))
+    found: Any = np.searchsorted(x1._array(), x2._array(), side, order)  # type: ignore[call-overload]
+    return wrap_array(in_c_order(found))
 
 
 @op(

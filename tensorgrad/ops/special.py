@@ -12,7 +12,7 @@ from tensorgrad._tensor import Tensor, as_tensor
 from tensorgrad.autograd import Case, composite
 from tensorgrad.ops._elementwise import binary, unary
 from tensorgrad.ops.comparisons import clip, pair_cases, where
-from tensorgrad.ops.pointwise import abs, cases, exp, expm1, log, log1p, sigmoid, sin, square
+from tensorgrad.ops.pointwise import abs, cases, exp, expm1, log, sigmoid, sin, square
 
 
 def _is_pole(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -199,7 +199,7 @@ def logit(x: Tensor, /, eps: float | None = None) -> Tensor:
     x = as_tensor(x, "logit")
     if eps is not None:
         x = clip(x, eps, 1.0 - eps)
-    return log(x) - log1p(-x)  # the gradient of a quotient would be NaN at 0 and 1
+    return log(x) - log(1.0 - x)  # the gradient of a quotient would be NaN at 0 and 1
 
 
 @composite(

@@ -43,7 +43,7 @@ def checked_probabilities(q: Any, name: str) -> np.ndarray:
     """q as float64, without a tape. Raises ArgumentError outside [0, 1]."""
     # a float32 such as 0.1 stands for the number that was written
     array = np.asarray(q) if isinstance(q, (float, int)) else as_tensor(q, name)._array()
-    return _checked(array, name)  # type: ignore[no-any-return]
+    return _checked(array, name)
 
 
 @one_step

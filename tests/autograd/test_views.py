@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 import tensorgrad as tg
 from tensorgrad import Tensor
+from tensorgrad.autograd import Op, registry
 from tensorgrad.errors import InplaceError
-from tensorgrad.testing import gradcheck, gradgradcheck
+from tensorgrad.testing import gradcheck, gradgradcheck, sample_inputs
+from tensorgrad.testing._samples import is_varied
 
 
 def leaf(*values: float) -> Tensor:
@@ -25,6 +27,51 @@ def leaf(*values: float) -> Tensor:
 def values(t: Tensor | None) -> Any:
     assert t is not None
     return t.detach().numpy().tolist()
+
+
+# these show one element in several places
+REPEATING = {"broadcast_to", "broadcast_tensors", "meshgrid", "unfold", "sliding_window_view"}
+
+
+@pytest.mark.parametrize(
+    "op",
+    [op for op in registry.values() if op.differentiable and op.name not in REPEATING],
+    ids=lambda op: op.name,
+)
+def test_every_result_can_be_written_when_there_is_a_view_of_it(op: Op) -> None:
+    for case in op.cases:
+        inputs = [
+            tg.tensor(a, requires_grad=True) * 1.0 if varied else a
+            for a, varied in zip(sample_inputs(case), is_varied(case), strict=True)
+        ]
+        results = op.function(*inputs, **case.params)
+        for y in results if isinstance(results, (tuple, list)) else [results]:
+            if y.requires_grad:
+                part = y[...]
+                y *= 2.0
+                assert values(part) == values(y)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, w: x @ w[0],
+        lambda x, w: x @ w.mT,
+        lambda x, w: x.mT.reshape(-1),
+        lambda x, w: tg.tile(x[:, :1, :1], (1, 2, 3)),
+    ],
+)
+def test_writes_beside_a_view_of_a_result(function: Callable[[Any, Any], Tensor]) -> None:
+    def written(x: Tensor, w: Tensor) -> Tensor:
+        y = function(x, w)
+        part = y[1:]
+        y *= 2.0
+        part += x[0, 0, 0]
+        return (y * y).sum() + part.sum()
+
+    rng = np.random.default_rng(0)
+    inputs = [tg.tensor(rng.normal(size=s), requires_grad=True) for s in ((2, 2, 3), (4, 3))]
+    gradcheck(written, inputs)
 
 
 def test_a_write_through_a_view_reaches_its_base() -> None:

@@ -63,6 +63,21 @@ def test_a_row_below_the_lowest_ratio_allowed_breaks_a_target(modules: Any) -> N
     assert modules.targets.summaries(rows)[0]["holds"] is False
 
 
+def test_compiled_functions_are_judged_by_the_fastest_of_their_peers(modules: Any) -> None:
+    row = _row(modules, "a", 1.0, 4.0, family="compiled step, middle")
+    row.medians |= {"torch.compile": 3.0, "jax": 5.0, "eager": 1.5}  # eager is no peer
+    assert row.to_best() == pytest.approx(3.0)
+    assert modules.targets.summaries([row])[0]["holds"] is True
+    row.medians["torch.compile"] = 1.9
+    assert modules.targets.summaries([row])[0]["holds"] is False
+    table = modules.report.table("title", [row])
+    header, cells = (
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2::2]
+    )
+    assert cells[header.index("best / tensorgrad")] == "1.90"
+    assert cells[header.index("torch.compile µs")] == "1.9"
+
+
 def _save(modules: Any, path: Path, ours: dict[str, float], control: float = 1.01) -> str:
     rows = [_row(modules, name, us, 10.0) for name, us in ours.items()]
     rows.append(_row(modules, "control (NumPy against itself)", 10.0, 10.0 * control))
@@ -125,7 +140,7 @@ def test_a_document_gets_its_tables(
 def test_a_quick_run_writes_json_and_a_picture(tmp_path: Path) -> None:
     done = subprocess.run(
         [
-            sys.executable, str(FOLDER / "run.py"), "overhead", "losses", "--quick",
+            sys.executable, str(FOLDER / "run.py"), "overhead", "losses", "compile", "--quick",
             "--json", str(tmp_path / "run.json"), "--plot", str(tmp_path / "run.png"),
         ],
         capture_output=True, text=True, check=False,
@@ -133,7 +148,7 @@ def test_a_quick_run_writes_json_and_a_picture(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "### summary" in done.stdout
     suites = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))["suites"]
-    assert set(suites) == {"overhead", "losses"}
+    assert set(suites) == {"overhead", "losses", "compile"}
     assert all(row["median_us"]["tensorgrad"] > 0 for rows in suites.values() for row in rows)
     assert (tmp_path / "run.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 

@@ -118,7 +118,9 @@ def test_without_it_the_error_says_what_to_do():
     def step(x):
         return x.sum().item()
 
-    with pytest.raises(CaptureError, match=r"item\(\) reads values.*test_fallback.py.*fallback=True"):
+    with pytest.raises(
+        CaptureError, match=r"item\(\) reads values.*test_fallback.py.*fallback=True"
+    ):
         step(tensorgrad.ones(3))
 
 
@@ -135,4 +137,7 @@ def test_lines_of_errors_are_those_of_the_source():
             with pytest.raises(ValueError, match="3") as caught:
                 step(tensorgrad.zeros(3))
             line = caught.traceback[-1].lineno
-            assert "raise ValueError" in caught.traceback[-1].frame.code.path.read_text().splitlines()[line]
+            assert (
+                "raise ValueError"
+                in caught.traceback[-1].frame.code.path.read_text().splitlines()[line]
+            )

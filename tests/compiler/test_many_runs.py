@@ -12,7 +12,7 @@ import pytest
 import tensorgrad
 from tensorgrad import Tensor, nn, optim
 from tensorgrad.data import DataLoader, TensorDataset
-from tensorgrad.errors import CaptureError, GradientError, IndexOutOfRangeError, ShapeError
+from tensorgrad.errors import GradientError, IndexOutOfRangeError, ShapeError
 
 
 def training(lr=0.1, momentum=0.9):
@@ -49,9 +49,7 @@ def test_scan_is_the_loop():
     model, _, step = training()
     losses = tensorgrad.compile(step).scan(xs, ys)
     assert losses.shape == (200,)
-    assert losses.detach().tolist() == [
-        eager(x, y).item() for x, y in zip(xs, ys)
-    ]
+    assert losses.detach().tolist() == [eager(x, y).item() for x, y in zip(xs, ys)]
     assert_same_weights(model, eager_model)
     with pytest.raises(GradientError, match="keeps no graph"):
         losses.sum().backward()

@@ -16,13 +16,13 @@ import tensorgrad
 from tensorgrad import nn, optim
 from tensorgrad._native import ACTIVATION, BINARY, REDUCE, UNARY, lib
 from tensorgrad.compiler._compiled import compile as compiled
-from tensorgrad.compiler._effects import BY_NAME, Data, Pointer
+from tensorgrad.compiler._effects import BY_NAME, MAX_DIMS, Data, Pointer
 from tensorgrad.compiler._passes import PASSES, _epilogues
 from tensorgrad.compiler._passes._dead import once, unread, without_copies
 from tensorgrad.compiler._passes._epilogues import epilogues
 from tensorgrad.compiler._passes._lower import lower
 from tensorgrad.compiler._plan import lifetimes, plan_memory
-from tensorgrad.compiler._program import Program, copies, number_buffers
+from tensorgrad.compiler._program import Program, number_buffers
 from tensorgrad.compiler._recorder import Buffer, Callback, Record
 
 F32 = 0
@@ -44,6 +44,14 @@ OPTIMIZERS = {
     "adamw": lambda p: optim.AdamW(p, lr=0.01),
 }
 CHOICES: list[Any] = [(), *[(name,) for name in PASSES], tuple(PASSES)]
+
+
+def copies(source, target, nbytes, site):
+    """A record that copies bytes."""
+    words = [0] * (1 + 5 * MAX_DIMS)
+    words[0], words[1] = 1, nbytes
+    words[1 + MAX_DIMS] = words[1 + 2 * MAX_DIMS] = 1
+    return Record(BY_NAME["tg_copy"], (1, source, target, Data(tuple(words))), site)
 
 
 def trained(

@@ -75,8 +75,10 @@ def steps(draw):
     for _ in range(draw(st.integers(1, 12))):
         kind = draw(
             st.sampled_from(
-                ["op", "op", "op", "pair", "pair", "view", "reduce", "in place", "integer"]
-                + ["dropout", "index", "where", "cast", "scalar"]
+                (
+                    *("op", "op", "op", "pair", "pair", "view", "reduce", "in place", "integer"),
+                    *("dropout", "index", "where", "cast", "scalar"),
+                )
             )
         )
         name = {
@@ -121,7 +123,11 @@ def run(program, generator, tensors, index, integers, weight):
             elif kind == "view":
                 z = VIEWS[name](x)
             elif kind == "reduce":
-                z = getattr(tensorgrad, name)(x, axis=-1) if x.ndim and i % 2 else getattr(tensorgrad, name)(x)
+                z = (
+                    getattr(tensorgrad, name)(x, axis=-1)
+                    if x.ndim and i % 2
+                    else getattr(tensorgrad, name)(x)
+                )
             elif kind == "in place":
                 x = x.copy() if i % 3 == 0 else x
                 IN_PLACE[name](x, y)
@@ -194,7 +200,9 @@ def test_replays_give_the_bits_of_eager(program):
                 index = tensorgrad.tensor(rng.integers(0, 3, 3))
                 integers = tensorgrad.tensor(rng.integers(1, 9, 3))
                 result = function(tensors, index, integers)
-                kept[name].append((bits(result), result if program["keep"] else None, bits(tensors)))
+                kept[name].append(
+                    (bits(result), result if program["keep"] else None, bits(tensors))
+                )
     for name in ("recorded", "passes"):
         for call, (got, expected) in enumerate(zip(kept[name], kept["eager"])):
             assert got[0] == expected[0], (name, call)
