@@ -20,9 +20,11 @@ from tensorgrad.errors import CaptureError, IndexOutOfRangeError, TensorgradErro
 Array = np.ndarray[Any, Any]
 
 _DATA_DEPENDENT = frozenset(
-    """argwhere bincount compress extract flatnonzero histogram intersect1d nonzero repeat setdiff1d
-    setxor1d trim_zeros union1d unique unique_all unique_counts unique_inverse
-    unique_values""".split()  # noqa: SIM905  (a list of them would fill a page)
+    (
+        *("argwhere", "bincount", "compress", "extract", "flatnonzero", "histogram", "intersect1d"),
+        *("nonzero", "repeat", "setdiff1d", "setxor1d", "trim_zeros", "union1d", "unique"),
+        *("unique_all", "unique_counts", "unique_inverse", "unique_values"),
+    )
 )
 _WRITERS = frozenset(("copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask"))
 _SHAPE_HINT = (

@@ -228,6 +228,16 @@ def tg_called_back(number: int) -> int:
     return 1 if program is None else program.call_back(callback)
 
 
+def copies(source: Pointer, target: Pointer, nbytes: int, site: str) -> Record:
+    """A record that copies bytes."""
+    from tensorgrad.compiler._effects import BY_NAME, MAX_DIMS
+
+    words = [0] * (1 + 5 * MAX_DIMS)
+    words[0], words[1] = 1, nbytes
+    words[1 + MAX_DIMS] = words[1 + 2 * MAX_DIMS] = 1
+    return Record(BY_NAME["tg_copy"], (1, source, target, Data(tuple(words))), site)
+
+
 Pass = Callable[[list[Record], "frozenset[int]"], list[Record]]
 
-__all__ = ["Access", "CaptureError", "Pass", "Program", "fingerprint", "number_buffers"]
+__all__ = ["Access", "CaptureError", "Pass", "Program", "copies", "fingerprint", "number_buffers"]

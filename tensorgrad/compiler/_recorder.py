@@ -12,7 +12,7 @@ import os
 import platform
 import struct
 import sys
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from linecache import getline
 from pathlib import Path
 from threading import Lock, get_ident
@@ -128,7 +128,8 @@ class Reading:
             capture.refuse_reading("the state of a generator")
         return self.value[key]
 
-    __iter__ = None  # so that it is not taken apart unseen
+    def __iter__(self) -> Iterator[Any]:
+        yield from self[:]
 
 
 class Callback:

@@ -75,8 +75,6 @@ def seen(t: Tensor, result: Result) -> Tensor:
     return view(t, result.shape, result.strides, result.offset // ITEMSIZES[result.code])
 
 
-
-
 class Rows:
     """The results of calls, stacked along a new first axis of n."""
 

@@ -80,9 +80,7 @@ def norm_of_all(tensors: Sequence[Tensor], where: str = "norm_of_all") -> Tensor
     return sqrt(reduce(add, sums))
 
 
-def scale_all(
-    tensors: Sequence[Tensor], factor: float | Tensor, where: str = "scale_all"
-) -> None:
+def scale_all(tensors: Sequence[Tensor], factor: float | Tensor, where: str = "scale_all") -> None:
     """Multiplies every element by `factor`, in place. tensors: any shapes, float; factor: a number, or
     in a tensor: 0-d, float64. Raises DTypeError.
 

@@ -294,8 +294,9 @@ def searchsorted(
         raise ShapeError(f"searchsorted: expected a sorted tensor of 1 axis, got {x1._shape}")
     if side not in ("left", "right"):
         raise ArgumentError(f"searchsorted: expected side 'left' or 'right', got {side!r}")
-    order: Any = None if sorter is None else sorter._array()
-    return wrap_array(in_c_order(np.searchsorted(x1._array(), x2._array(), side, order)  # type: ignore[call-overload]))
+    order = None if sorter is None else sorter._array()
+    found: Any = np.searchsorted(x1._array(), x2._array(), side, order)  # type: ignore[call-overload]
+    return wrap_array(in_c_order(found))
 
 
 @op(

@@ -12,7 +12,7 @@ import pytest
 import tensorgrad
 from tensorgrad import Tensor, nn, optim
 from tensorgrad.data import DataLoader, TensorDataset
-from tensorgrad.errors import CaptureError, GradientError, IndexOutOfRangeError, ShapeError
+from tensorgrad.errors import GradientError, IndexOutOfRangeError, ShapeError
 
 
 def training(lr=0.1, momentum=0.9):

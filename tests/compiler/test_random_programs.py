@@ -75,10 +75,10 @@ def steps(draw):
     for _ in range(draw(st.integers(1, 12))):
         kind = draw(
             st.sampled_from(
-                [
+                (
                     *("op", "op", "op", "pair", "pair", "view", "reduce", "in place", "integer"),
                     *("dropout", "index", "where", "cast", "scalar"),
-                ]
+                )
             )
         )
         name = {

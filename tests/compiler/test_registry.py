@@ -10,9 +10,8 @@ import pytest
 import tensorgrad
 import tensorgrad.fft
 import tensorgrad.linalg
-from tensorgrad import Tensor
+from tensorgrad import Tensor, compile
 from tensorgrad.autograd import grad, registry
-from tensorgrad import compile
 from tensorgrad.errors import CaptureError
 from tensorgrad.testing._samples import is_varied, sample_inputs
 
@@ -135,8 +134,8 @@ def test_op(op):
             try:
                 check(op, case, made, differentiated)
             except CaptureError as error:
-                why = str(error)
-                assert re.search(REFUSED.get(op.name, "no such op"), why), (case, why)  # noqa: PT017
+                if not re.search(REFUSED.get(op.name, "no such op"), str(error)):
+                    raise
                 refused += 1
             except BaseException as error:
                 error.add_note(f"{case!r}: {made.__name__}")
