@@ -17,8 +17,9 @@
 #define GEMM_BLOCK (GEMM_GROUP > 1 ? 1 << 19 : 1 << 20) /* bytes of a's block: it stays in a second-level cache */
 #define GEMM_TURNED \
     (1 << 22)          /* most bytes of a transposed b that are kept for the next blocks of rows, once turned round */
-#define GEMM_KEEP 4    /* row tiles from which a copy of the panel of b pays, */
+#define GEMM_KEEP 4    /* row tiles from which a copy of the panel of b pays (one more for a short panel), */
 #define GEMM_NEAR 1024 /* if its rows are further apart than so many bytes */
+#define GEMM_SHORT 128 /* steps at most of a short panel: it stays in the first-level cache where it lies */
 
 /* c = finish(a b). a: (m, k), element (i, p) at i * a_row + p * a_step. b: (k, n) with row step ldb, or (n, k) if b_transposed */
 typedef struct {
@@ -100,7 +101,8 @@ static int FN(advance)(const gemm_product *p, gemm_plan *plan, gemm_place *place
  * apart that the caches and the prefetchers lose them. */
 static int FN(packs_panel)(const gemm_product *p, const gemm_place *place) {
     if (p->b_transposed || (!GEMM_MASKED && place->columns < place->vectors * LANES)) return 1;
-    return p->ldb * (int64_t)sizeof(real) > GEMM_NEAR && place->rows > (GEMM_KEEP - 1) * GEMM_MAX_ROWS(place->vectors);
+    const int64_t tiles = place->steps > GEMM_SHORT ? GEMM_KEEP - 1 : GEMM_KEEP;
+    return p->ldb * (int64_t)sizeof(real) > GEMM_NEAR && place->rows > tiles * GEMM_MAX_ROWS(place->vectors);
 }
 
 static const real *FN(panel_at)(const gemm_product *p, const gemm_place *place, int64_t step) {
