@@ -17,8 +17,9 @@
 #define GEMM_BLOCK (GEMM_GROUP > 1 ? 1 << 19 : 1 << 20) /* bytes of a's block: it stays in a second-level cache */
 #define GEMM_TURNED \
     (1 << 22)          /* most bytes of a transposed b that are kept for the next blocks of rows, once turned round */
-#define GEMM_KEEP 4    /* row tiles from which a copy of the panel of b pays, */
+#define GEMM_KEEP 4    /* row tiles from which a copy of the panel of b pays (one more for a short panel), */
 #define GEMM_NEAR 1024 /* if its rows are further apart than so many bytes */
+#define GEMM_SHORT 128 /* steps at most of a short panel: it stays in the first-level cache where it lies */
 
 /* c = finish(a b). a: (m, k), element (i, p) at i * a_row + p * a_step. b: (k, n) with row step ldb, or (n, k) if b_transposed */
 typedef struct {
@@ -100,7 +101,8 @@ static int FN(advance)(const gemm_product *p, gemm_plan *plan, gemm_place *place
  * apart that the caches and the prefetchers lose them. */
 static int FN(packs_panel)(const gemm_product *p, const gemm_place *place) {
     if (p->b_transposed || (!GEMM_MASKED && place->columns < place->vectors * LANES)) return 1;
-    return p->ldb * (int64_t)sizeof(real) > GEMM_NEAR && place->rows > (GEMM_KEEP - 1) * GEMM_MAX_ROWS(place->vectors);
+    const int64_t tiles = place->steps > GEMM_SHORT ? GEMM_KEEP - 1 : GEMM_KEEP;
+    return p->ldb * (int64_t)sizeof(real) > GEMM_NEAR && place->rows > tiles * GEMM_MAX_ROWS(place->vectors);
 }
 
 static const real *FN(panel_at)(const gemm_product *p, const gemm_place *place, int64_t step) {
@@ -272,8 +274,18 @@ static int FN(multiply)(const gemm_product *p) {
     return TG_OK;
 }
 
-/* With b transposed, b or a must be turned round before the tiles can read them. cᵀ = bᵀ aᵀ reads b where it lies; what is
- * then turned is a (unless it is stored so already) and c. The sums are the same ones: only the factors change places. */
+/* Whether cᵀ = bᵀ aᵀ is the cheaper product. With b transposed, if fewer elements are turned round: a's (unless they lie so already)
+ * and c's, which count twice, being written and read once more, for b's. With a alone transposed nothing but c needs turning: worth
+ * it where c is so narrow that lanes stand idle or a broadcast serves one multiply-add only. */
+static int FN(swaps)(const gemm_product *p) {
+    const int a_transposed = p->a_step != 1;
+    if (p->add || p->k == 0) return 0;
+    if (!p->b_transposed) return a_transposed && 2 * p->n <= 3 * LANES && p->m >= 32 && p->k >= 32;
+    const double straight = (double)p->n * (double)p->k;
+    return (a_transposed ? 0 : (double)p->m * (double)p->k) + 2 * (double)p->m * (double)p->n < straight;
+}
+
+/* The sums are the same ones: only the factors change places. */
 static int FN(multiply_swapped)(const gemm_product *p) {
     const int64_t step = FN(gemm_divide_up)(p->m, LANES) * LANES;
     real *turned = tg_scratch(2, (size_t)(p->n * step) * sizeof(real));
@@ -282,8 +294,8 @@ static int FN(multiply_swapped)(const gemm_product *p) {
                                   .n = p->m,
                                   .k = p->k,
                                   .a = p->b,
-                                  .a_row = p->ldb,
-                                  .a_step = 1,
+                                  .a_row = p->b_transposed ? p->ldb : 1,
+                                  .a_step = p->b_transposed ? 1 : p->ldb,
                                   .b = p->a,
                                   .ldb = p->a_step == 1 ? p->a_row : p->a_step,
                                   .b_transposed = p->a_step == 1,
@@ -296,28 +308,28 @@ static int FN(multiply_swapped)(const gemm_product *p) {
     return TG_OK;
 }
 
-static int FN(gemm)(const tg_gemm_problem *g) {
+static gemm_product FN(product_of)(const tg_gemm_problem *g) {
     const int a_transposed = g->flags & TG_TRANS_A;
-    const gemm_product p = {.m = g->m,
-                            .n = g->n,
-                            .k = g->k,
-                            .a = g->a,
-                            .a_row = a_transposed ? 1 : g->lda,
-                            .a_step = a_transposed ? g->lda : 1,
-                            .b = g->b,
-                            .ldb = g->ldb,
-                            .b_transposed = (g->flags & TG_TRANS_B) != 0,
-                            .c = g->c,
-                            .ldc = g->ldc,
-                            .add = (g->flags & TG_ACCUMULATE) != 0,
-                            .relu = g->relu,
-                            .bias = g->bias,
-                            .activate = g->activate};
-    /* elements to turn either way, those of c counting twice: written and read once more */
-    const double straight = (double)p.n * (double)p.k;
-    const double swapped = (a_transposed ? 0 : (double)p.m * (double)p.k) + 2 * (double)p.m * (double)p.n;
-    if (p.b_transposed && !p.add && p.k > 0 && swapped < straight) return FN(multiply_swapped)(&p);
-    return FN(multiply)(&p);
+    return (gemm_product){.m = g->m,
+                          .n = g->n,
+                          .k = g->k,
+                          .a = g->a,
+                          .a_row = a_transposed ? 1 : g->lda,
+                          .a_step = a_transposed ? g->lda : 1,
+                          .b = g->b,
+                          .ldb = g->ldb,
+                          .b_transposed = (g->flags & TG_TRANS_B) != 0,
+                          .c = g->c,
+                          .ldc = g->ldc,
+                          .add = (g->flags & TG_ACCUMULATE) != 0,
+                          .relu = g->relu,
+                          .bias = g->bias,
+                          .activate = g->activate};
+}
+
+static int FN(gemm)(const tg_gemm_problem *g) {
+    const gemm_product p = FN(product_of)(g);
+    return FN(swaps)(&p) ? FN(multiply_swapped)(&p) : FN(multiply)(&p);
 }
 
 #include "gemm_small.h"

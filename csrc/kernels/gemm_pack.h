@@ -61,26 +61,21 @@ TG_INLINE vec FN(gather_quads)(const real *from, int64_t step, int64_t row, int6
 #define ZIP_PORTABLE
 #endif
 
-/* out[q] lane r = from[r * step + q], r < LANES, q < QUAD. Of the rows, `count` exist. With wrap < LANES lane r is
- * from[(r % wrap) * step + r / wrap * QUAD + q]. */
-TG_INLINE void FN(transpose_quads)(const real *from, int64_t step, int64_t count, const int64_t wrap, vec *out) {
+/* Turns round 128-bit pieces of QUAD rows: piece p of out[q] is element q of piece p of rows 0..QUAD - 1. */
+TG_INLINE void FN(zip_quads)(const vec *rows, vec *out) {
 #ifdef ZIP_PORTABLE
     for (int64_t q = 0; q < QUAD; q++)
-        for (int64_t r = 0; r < LANES; r++)
-            out[q][r] = from[(r % wrap < count ? r % wrap : count - 1) * step + r / wrap * QUAD + q];
+        for (int64_t r = 0; r < LANES; r++) out[q][r] = rows[r % QUAD][r / QUAD * QUAD + q];
 #elif TG_BITS == 32
-    const vec r0 = FN(gather_quads)(from, step, 0, count, wrap), r1 = FN(gather_quads)(from, step, 1, count, wrap);
-    const vec r2 = FN(gather_quads)(from, step, 2, count, wrap), r3 = FN(gather_quads)(from, step, 3, count, wrap);
-    const vec low01 = ZIP_LOW_32(r0, r1), high01 = ZIP_HIGH_32(r0, r1);
-    const vec low23 = ZIP_LOW_32(r2, r3), high23 = ZIP_HIGH_32(r2, r3);
+    const vec low01 = ZIP_LOW_32(rows[0], rows[1]), high01 = ZIP_HIGH_32(rows[0], rows[1]);
+    const vec low23 = ZIP_LOW_32(rows[2], rows[3]), high23 = ZIP_HIGH_32(rows[2], rows[3]);
     out[0] = ZIP_LOW_64(low01, low23);
     out[1] = ZIP_HIGH_64(low01, low23);
     out[2] = ZIP_LOW_64(high01, high23);
     out[3] = ZIP_HIGH_64(high01, high23);
 #else
-    const vec r0 = FN(gather_quads)(from, step, 0, count, wrap), r1 = FN(gather_quads)(from, step, 1, count, wrap);
-    out[0] = ZIP_LOW_64(r0, r1);
-    out[1] = ZIP_HIGH_64(r0, r1);
+    out[0] = ZIP_LOW_64(rows[0], rows[1]);
+    out[1] = ZIP_HIGH_64(rows[0], rows[1]);
 #endif
 }
 #undef ZIP_LOW_32
@@ -88,6 +83,15 @@ TG_INLINE void FN(transpose_quads)(const real *from, int64_t step, int64_t count
 #undef ZIP_LOW_64
 #undef ZIP_HIGH_64
 #undef ZIP_PORTABLE
+
+/* out[q] lane r = from[r * step + q], r < LANES, q < QUAD. Of the rows, `count` exist. With wrap < LANES lane r is
+ * from[(r % wrap) * step + r / wrap * QUAD + q]. */
+TG_INLINE void FN(transpose_quads)(const real *from, int64_t step, int64_t count, const int64_t wrap, vec *out) {
+    vec rows[16 / sizeof(real)];
+#pragma GCC unroll 4
+    for (int64_t r = 0; r < QUAD; r++) rows[r] = FN(gather_quads)(from, step, r, count, wrap);
+    FN(zip_quads)(rows, out);
+}
 
 /* One column of up to LANES rows. */
 TG_INLINE vec FN(gather_column)(const real *from, int64_t step, int64_t count) {
@@ -97,29 +101,20 @@ TG_INLINE vec FN(gather_column)(const real *from, int64_t step, int64_t count) {
 }
 
 #if TG_VECTOR_BYTES == 64
-/* to[k, j] = from[j, k], j and k < LANES: every cache line of `from` is read once, since rows a page apart share a cache set.
- * from: (LANES, LANES) with step `step`; to: (LANES, LANES) with step `width` */
+/* to[k, j] = from[j, k], j and k < LANES. Each cache line of `from` is read in one go: rows a page apart share a cache set, and
+ * would drive each other out. from: (LANES, LANES) with step `step`; to: (LANES, LANES) with step `width` */
 TG_INLINE void FN(transpose_square)(const real *from, int64_t step, real *to, int64_t width) {
-    vec rows[LANES];
-#pragma GCC unroll 16
-    for (int r = 0; r < LANES; r++) rows[r] = v_load(from + r * step);
-#define EXCHANGE(distance)                                                                                  \
-    _Pragma("GCC unroll 16") for (int r = 0; r < LANES; r++) if (LANES > (distance) && !(r & (distance))) { \
-        const vec a = rows[r], b = rows[(r + (distance)) % LANES];                                          \
-        rows[r] = TG_SHUFFLE(a, b, TG_KEPT, distance);                                                      \
-        rows[(r + (distance)) % LANES] = TG_SHUFFLE(a, b, TG_SWAPPED, distance);                            \
+    vec rows[LANES], out[16 / sizeof(real)];
+#pragma GCC unroll 4
+    for (int64_t r = 0; r < QUAD; r++)
+#pragma GCC unroll 4
+        for (int64_t k = 0; k < LANES; k += QUAD) rows[k + r] = FN(gather_quads)(from + k, step, r, LANES, LANES);
+#pragma GCC unroll 4
+    for (int64_t k = 0; k < LANES; k += QUAD) {
+        FN(zip_quads)(rows + k, out);
+#pragma GCC unroll 4
+        for (int64_t q = 0; q < QUAD; q++) v_store(to + (k + q) * width, out[q]);
     }
-#define TG_KEPT(lane, s) ((lane) & (s) ? (lane) - (s) + TG_VECTOR_BYTES * 8 / TG_BITS : (lane))
-#define TG_SWAPPED(lane, s) ((lane) & (s) ? (lane) + TG_VECTOR_BYTES * 8 / TG_BITS : (lane) + (s))
-    EXCHANGE(8)
-    EXCHANGE(4)
-    EXCHANGE(2)
-    EXCHANGE(1)
-#undef EXCHANGE
-#undef TG_KEPT
-#undef TG_SWAPPED
-#pragma GCC unroll 16
-    for (int k = 0; k < LANES; k++) v_store(to + k * width, rows[k]);
 }
 #endif
 

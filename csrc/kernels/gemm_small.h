@@ -134,26 +134,13 @@ static void FN(small_rows)(const gemm_product *p) {
 }
 
 static int FN(gemm_small)(const tg_gemm_problem *g) {
-    const int a_transposed = g->flags & TG_TRANS_A;
-    gemm_product p = {.m = g->m,
-                      .n = g->n,
-                      .k = g->k,
-                      .a = g->a,
-                      .a_row = a_transposed ? 1 : g->lda,
-                      .a_step = a_transposed ? g->lda : 1,
-                      .b = g->b,
-                      .ldb = g->ldb,
-                      .c = g->c,
-                      .ldc = g->ldc,
-                      .add = (g->flags & TG_ACCUMULATE) != 0,
-                      .relu = g->relu,
-                      .bias = g->bias,
-                      .activate = g->activate};
-    if (g->flags & TG_TRANS_B || (p.n % LANES && !SMALL_MASKED)) {
+    gemm_product p = FN(product_of)(g);
+    if (!p.b_transposed && FN(swaps)(&p)) return FN(multiply_swapped)(&p);
+    if (p.b_transposed || (p.n % LANES && !SMALL_MASKED)) {
         const int64_t width = FN(gemm_divide_up)(p.n, LANES) * LANES;
         real *copy = tg_scratch(0, (size_t)(p.k * width) * sizeof(real));
         if (!copy) return TG_NO_MEMORY;
-        if (g->flags & TG_TRANS_B)
+        if (p.b_transposed)
             FN(pack_transposed)(p.k, p.n, p.b, p.ldb, copy, width);
         else
             FN(pack_cut)(p.k, p.n, p.b, p.ldb, copy, width);

@@ -9,6 +9,7 @@
 #define gemm_finish FN(gemm_finish)
 #define gemm_tile_fn FN(gemm_tile_fn)
 #define gemm_copy FN(gemm_copy)
+#define gemm_rows FN(gemm_rows)
 
 #define GEMM_STRIDE 6 /* steps between two copied rows: more at a time would hold up the tile's own loads */
 #define GEMM_PIECE 256 /* bytes of a row fetched at a time */
@@ -111,19 +112,45 @@ TG_INLINE void FN(gemm_add)(vec *sum, vec x, vec y) {
 #endif
 }
 
-/* One step: sums += column of a times row of b, whose vector `cut` has `last` lanes (-1: none is cut). packed: the column of a
- * is contiguous. */
-TG_INLINE void FN(gemm_step)(const int vectors, const int rows, const int packed, const char *a, const int64_t *odd, const real *b,
-                             const int cut, int64_t last, vec *sums) {
+/* Where the rows of a tile are: row i at at[i / 8] + within[i % 8], few enough addresses for the registers there are. packed: the
+ * rows' elements of one step are neighbours. */
+typedef struct {
+    const char *at[2];
+    int64_t within[8];
+} gemm_rows;
+
+TG_INLINE void FN(gemm_point)(const int rows, const int packed, const real *a, int64_t a_row, gemm_rows *r) {
+    const int64_t row = packed ? (int64_t)sizeof(real) : a_row * (int64_t)sizeof(real);
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {
+        r->within[i] = i * row;
+        if (!packed && i < rows && i) GEMM_OPAQUE(r->within[i]);
+    }
+    r->at[0] = (const char *)a;
+    r->at[1] = (const char *)a + (rows > 8 ? 8 * row : 0);
+}
+
+/* To the next step. */
+TG_INLINE void FN(gemm_forward)(const int rows, const int packed, int64_t a_bytes, gemm_rows *a, int64_t b_step,
+                                const real **b) {
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; i += 8) {
+        a->at[i / 8] += a_bytes;
+        if (!packed) GEMM_OPAQUE(a->at[i / 8]); /* no sums of steps in registers of their own */
+    }
+    *b += b_step;
+    if (!packed) GEMM_OPAQUE(*b);
+}
+
+/* One step: sums += column of a times row of b, whose vector `cut` has `last` lanes (-1: none is cut). */
+TG_INLINE void FN(gemm_step)(const int vectors, const int rows, const gemm_rows *a, const real *b, const int cut,
+                             int64_t last, vec *sums) {
     vec row[GEMM_MAX_VECTORS];
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; v++) row[v] = FN(gemm_load)(b, v, cut, last);
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++) {
-        /* i is an odd multiple shifted left, which an address can express */
-        const int shift = i ? __builtin_ctz((unsigned)i) : 0;
-        const int64_t offset = packed ? i * (int64_t)sizeof(real) : i ? odd[(i >> shift) / 2] * (1 << shift) : 0;
-        vec x = *(const real *)(a + offset) - (vec){0};
+        vec x = *(const real *)(a->at[i / 8] + a->within[i % 8]) - (vec){0};
         if (vectors > 1) GEMM_IN_REGISTER(x);
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) FN(gemm_add)(&sums[i * vectors + v], x, row[v]);
@@ -188,20 +215,17 @@ TG_INLINE void FN(gemm_tile)(const int vectors, const int rows, const int packed
                              int64_t a_step, const real *b, int64_t b_step, real *c, int64_t ldc,
                              const gemm_finish *finish, gemm_copy *copy) {
     vec sums[GEMM_MAX_VECTORS * 14];
-    int64_t odd[7];
-    const char *at = (const char *)a;
-#pragma GCC unroll 8
-    for (int i = 0; 2 * i + 1 < rows; i++) {
-        odd[i] = (2 * i + 1) * a_row * (int64_t)sizeof(real);
-        GEMM_OPAQUE(odd[i]);
-    }
+    gemm_rows r;
+    FN(gemm_point)(rows, packed, a, a_row, &r);
 #pragma GCC unroll 32
     for (int i = 0; i < rows * vectors; i++) sums[i] = (vec){0};
-    const int64_t a_bytes = (packed ? rows : a_step) * (int64_t)sizeof(real);
-    if (packed)
+    int64_t a_bytes = (packed ? rows : a_step) * (int64_t)sizeof(real);
+    if (packed) {
         b_step = vectors * LANES;
-    else
-        GEMM_OPAQUE(b_step); /* no second loop for rows of one element */
+    } else { /* no second loops for steps of one element */
+        GEMM_OPAQUE(a_bytes);
+        GEMM_OPAQUE(b_step);
+    }
     const int64_t last = finish->columns - (vectors - 1) * LANES;
     int64_t k = 0;
     if (2 * vectors > GEMM_MAX_VECTORS && rows == GEMM_MAX_ROWS(vectors) && copy && last == LANES) {
@@ -218,10 +242,8 @@ TG_INLINE void FN(gemm_tile)(const int vectors, const int rows, const int packed
             from += copy->step;
             to += vectors * LANES;
 #pragma GCC unroll 8
-            for (int s = 0; s < GEMM_STRIDE; s++, at += a_bytes, b += b_step) {
-                if (!packed) GEMM_OPAQUE(at);
-                FN(gemm_step)(vectors, rows, packed, at, odd, b, -1, last, sums);
-            }
+            for (int s = 0; s < GEMM_STRIDE; s++, FN(gemm_forward)(rows, packed, a_bytes, &r, b_step, &b))
+                FN(gemm_step)(vectors, rows, &r, b, -1, last, sums);
         }
         copy->rows -= (to - copy->to) / (vectors * LANES);
         copy->from = from;
@@ -237,10 +259,8 @@ TG_INLINE void FN(gemm_tile)(const int vectors, const int rows, const int packed
                 soon += GEMM_PIECE;
             }
 #pragma GCC unroll 8
-            for (int s = 0; s < GEMM_STRIDE; s++, at += a_bytes, b += b_step) {
-                if (!packed) GEMM_OPAQUE(at);
-                FN(gemm_step)(vectors, rows, packed, at, odd, b, -1, last, sums);
-            }
+            for (int s = 0; s < GEMM_STRIDE; s++, FN(gemm_forward)(rows, packed, a_bytes, &r, b_step, &b))
+                FN(gemm_step)(vectors, rows, &r, b, -1, last, sums);
             k += GEMM_STRIDE;
         }
     }
@@ -248,8 +268,8 @@ TG_INLINE void FN(gemm_tile)(const int vectors, const int rows, const int packed
         const int64_t whole = steps - GEMM_UNROLL + 1;
         for (; k < whole - GEMM_FINISH; k += GEMM_UNROLL)
 #pragma GCC unroll 4
-            for (int s = 0; s < GEMM_UNROLL; s++, at += a_bytes, b += b_step)
-                FN(gemm_step)(vectors, rows, packed, at, odd, b, -1, last, sums);
+            for (int s = 0; s < GEMM_UNROLL; s++, FN(gemm_forward)(rows, packed, a_bytes, &r, b_step, &b))
+                FN(gemm_step)(vectors, rows, &r, b, -1, last, sums);
         const real *p = c;
 #pragma GCC unroll 16
         for (int i = 0; i < rows; i++, p += ldc) {
@@ -259,16 +279,16 @@ TG_INLINE void FN(gemm_tile)(const int vectors, const int rows, const int packed
         }
         for (; k < whole; k += GEMM_UNROLL)
 #pragma GCC unroll 4
-            for (int s = 0; s < GEMM_UNROLL; s++, at += a_bytes, b += b_step)
-                FN(gemm_step)(vectors, rows, packed, at, odd, b, -1, last, sums);
+            for (int s = 0; s < GEMM_UNROLL; s++, FN(gemm_forward)(rows, packed, a_bytes, &r, b_step, &b))
+                FN(gemm_step)(vectors, rows, &r, b, -1, last, sums);
     }
     if (GEMM_MASKED && !packed && last < LANES) {
-        for (; k < steps; k++, at += a_bytes, b += b_step)
-            FN(gemm_step)(vectors, rows, packed, at, odd, b, vectors - 1, last, sums);
+        for (; k < steps; k++, FN(gemm_forward)(rows, packed, a_bytes, &r, b_step, &b))
+            FN(gemm_step)(vectors, rows, &r, b, vectors - 1, last, sums);
         FN(gemm_store)(vectors, rows, sums, c, ldc, finish, vectors - 1, last);
     } else {
-        for (; k < steps; k++, at += a_bytes, b += b_step)
-            FN(gemm_step)(vectors, rows, packed, at, odd, b, -1, last, sums);
+        for (; k < steps; k++, FN(gemm_forward)(rows, packed, a_bytes, &r, b_step, &b))
+            FN(gemm_step)(vectors, rows, &r, b, -1, last, sums);
         FN(gemm_store)(vectors, rows, sums, c, ldc, finish, -1, last);
     }
 }

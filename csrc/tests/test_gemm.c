@@ -177,21 +177,33 @@ static void check_arguments(void) {
 }
 
 /* NaN and infinities arrive where they must and nowhere else. */
-static void check_special_values(void) {
-    enum { M = 19, N = 37, K = 23 };
-    static float a[M * K], b[K * N], c[M * N];
+static void check_special_values(int m, int n, int k) {
+    enum { MOST = 50 };
+    static float a[MOST * MOST], b[MOST * MOST], c[MOST * MOST];
     uint64_t random = 5;
     for (int flags = 0; flags < 4; flags++) {
-        test_fill(TG_F32, M * K, a, &random, 1, 2);
-        test_fill(TG_F32, K * N, b, &random, 1, 2);
-        a[flags & TG_TRANS_A ? 7 * M + 5 : 5 * K + 7] = NAN;
-        b[flags & TG_TRANS_B ? 11 * K + 3 : 3 * N + 11] = INFINITY;
-        CHECK(tg_gemm(TG_F32, flags, M, N, K, a, flags & TG_TRANS_A ? M : K, b, flags & TG_TRANS_B ? K : N, c, N, NULL,
+        test_fill(TG_F32, m * k, a, &random, 1, 2);
+        test_fill(TG_F32, k * n, b, &random, 1, 2);
+        a[flags & TG_TRANS_A ? 7 * m + 5 : 5 * k + 7] = NAN;
+        b[flags & TG_TRANS_B ? 9 * k + 3 : 3 * n + 9] = INFINITY;
+        CHECK(tg_gemm(TG_F32, flags, m, n, k, a, flags & TG_TRANS_A ? m : k, b, flags & TG_TRANS_B ? k : n, c, n, NULL,
                       TG_ACTIVATION_relu) == TG_OK);
-        for (int i = 0; i < M; i++)
-            for (int j = 0; j < N; j++)
-                CHECK(i == 5 ? isnan(c[i * N + j]) : j == 11 ? isinf(c[i * N + j]) : isfinite(c[i * N + j]));
+        for (int i = 0; i < m; i++)
+            for (int j = 0; j < n; j++)
+                CHECK(i == 5 ? isnan(c[i * n + j]) : j == 9 ? isinf(c[i * n + j]) : isfinite(c[i * n + j]));
     }
+}
+
+/* Every m and n up to 40, so that every tile and every cut of a vector has its turn. */
+static void check_edges(uint64_t *random) {
+    for (int m = 1; m <= 40; m++)
+        for (int n = 1; n <= 40; n++)
+            for (int flags = 0; flags < 8; flags++) {
+                const int turn = m + n + flags;
+                const shape s = {turn % 2, flags,        m,       n, 1 + (7 * m + 11 * n + 5 * flags) % 40,
+                                 turn % 3, turn / 2 % 2, turn % 7};
+                check_shape(&s, random, 1);
+            }
 }
 
 void test_gemm(void) {
@@ -199,7 +211,8 @@ void test_gemm(void) {
         {1, 1, 1},     {1, 3, 10},    {1, 300, 40},   {5, 1, 33},     {300, 1, 70}, {2, 2, 2},      {3, 5, 7},
         {4, 10, 784},  {7, 17, 9},    {8, 48, 16},    {13, 31, 65},   {16, 16, 16}, {17, 49, 33},   {32, 10, 64},
         {33, 65, 129}, {64, 256, 30}, {70, 100, 324}, {100, 70, 650}, {129, 63, 5}, {31, 257, 321}, {9, 33, 0},
-        {1, 9, 0},     {9, 1, 0},     {2, 37, 64},    {3, 20, 65},    {4, 33, 100}, {7, 21, 127},   {8, 64, 200}};
+        {1, 9, 0},     {9, 1, 0},     {2, 37, 64},    {3, 20, 65},    {4, 33, 100}, {7, 21, 127},   {8, 64, 200},
+        {784, 10, 64}, {300, 3, 90},  {45, 24, 300},  {129, 16, 650}, {32, 2, 32},  {200, 12, 70},  {33, 300, 129}};
     static const int64_t large[][3] = {{1, 4099, 300},  {4099, 1, 300},  {130, 515, 333}, {515, 130, 333},
                                        {1000, 67, 100}, {67, 1000, 100}, {300, 300, 700}, {2, 3000, 400},
                                        {3000, 2, 400},  {1300, 40, 330}, {8, 300, 500},   {3, 901, 700}};
@@ -209,7 +222,9 @@ void test_gemm(void) {
     uint64_t random = 1;
     for (int table = 0; tg_isa_available(table); table++) {
         CHECK(tg_select_isa(tg_isa_available(table)) == TG_OK);
-        check_special_values();
+        check_special_values(19, 37, 23);
+        check_special_values(43, 10, 47);
+        check_edges(&random);
         for (int dtype = 0; dtype < 2; dtype++)
             for (int flags = 0; flags < 8; flags++) {
                 for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
@@ -229,6 +244,7 @@ void test_gemm(void) {
                 check_batch(dtype, flags, 40, 1, 9, &random);
                 check_batch(dtype, flags, 16, 16, 16, &random);
                 check_batch(dtype, flags, 65, 70, 80, &random);
+                check_batch(dtype, flags, 40, 10, 50, &random);
             }
     }
     CHECK(tg_select_isa(isa) == TG_OK);
