@@ -12,16 +12,8 @@ from weakref import ref
 
 import numpy as np
 
-from tensorgrad._native import (
-    BorrowedStorage,
-    Storage,
-    as_ndarray,
-    clock,
-    current_capture,
-    exposing_array,
-    ffi,
-    lib,
-)
+from tensorgrad._captures import current_capture
+from tensorgrad._native import BorrowedStorage, Storage, as_ndarray, clock, exposing_array, ffi, lib
 from tensorgrad.autograd._tape import Node, before_backward, watchers
 from tensorgrad.shapes import Shape
 

@@ -4,15 +4,13 @@ an exception."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from functools import wraps
 from itertools import count
-from threading import get_ident
 from typing import Any, Final, NoReturn
 
 import numpy as np
 
 from tensorgrad._C import ffi, lib
+from tensorgrad._captures import captures, current_capture
 from tensorgrad.dtypes import CODES, DTYPES, ITEMSIZES
 from tensorgrad.errors import (
     ArgumentError,
@@ -35,45 +33,6 @@ NULL: Final = ffi.NULL
 # One rising number orders everything that the tape must compare: a node takes one when it records,
 # a storage when it is written.
 clock = count(1).__next__
-
-# What records the kernel calls of a thread, by the thread's number; empty as a rule. tensorgrad.compile
-# puts a recorder here while it captures a function.
-captures: dict[int, Any] = {}
-
-
-def current_capture() -> Any:
-    """What records this thread's kernel calls, or None."""
-    return captures.get(get_ident()) if captures else None
-
-
-class unrecorded:  # noqa: N801
-    """A context for what is made once and kept, constants and an optimizer's state: a program that is
-    being recorded finds it there and does not make it again."""
-
-    __slots__ = ("_capture",)
-
-    def __enter__(self) -> None:
-        self._capture = current_capture()
-        if self._capture is not None:
-            self._capture.pause(True)
-
-    def __exit__(self, *error: object) -> None:
-        if self._capture is not None:
-            self._capture.pause(False)
-
-
-def one_step(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of NumPy arrays that a program has as one step, whatever it does inside. It writes to
-    no argument; what it raises, a replay raises too."""
-
-    @wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        capture = current_capture()
-        if capture is None:
-            return function(*args, **kwargs)
-        return capture.one_step(function, args, kwargs)
-
-    return call
 
 
 # ---- memory --------------------------------------------------------------------------------------
@@ -413,10 +372,8 @@ __all__ = [
     "allocate",
     "as_ndarray",
     "broadcast_layout",
-    "captures",
     "clock",
     "config",
-    "current_capture",
     "exposing_array",
     "fail",
     "ffi",
@@ -428,10 +385,8 @@ __all__ = [
     "make_layout",
     "memory_stats",
     "offset_pointer",
-    "one_step",
     "release_memory",
     "scalar_layout",
     "set_memory_limit",
     "set_num_threads",
-    "unrecorded",
 ]

@@ -10,6 +10,7 @@ from weakref import ref
 
 import numpy as np
 
+from tensorgrad._captures import unrecorded
 from tensorgrad._conversions import Conversions
 from tensorgrad._exposed import UserStorage
 from tensorgrad._native import (
@@ -23,7 +24,6 @@ from tensorgrad._native import (
     fail,
     lib,
     offset_pointer,
-    unrecorded,
 )
 from tensorgrad.autograd import _functional, _hooks, _tape
 from tensorgrad.autograd._modes import mode

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from tensorgrad._native import RANDOM, captures, current_capture, fail, ffi, lib
+from tensorgrad._captures import captures, current_capture
+from tensorgrad._native import RANDOM, fail, ffi, lib
 from tensorgrad._tensor import Tensor, empty_raw
 from tensorgrad.autograd._modes import random_streams
 from tensorgrad.dtypes import F32, F64, INT64, ITEMSIZES, code_of

@@ -18,13 +18,13 @@ int tg_call_back(void *function, int64_t id) {
 }
 
 int tg_call_foreign(void *function, int has_status, const int64_t *i, const double *r) {
-    typedef int (*any)(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t,
-                       int64_t, int64_t, int64_t, int64_t, int64_t, double, double, double, double, double, double,
-                       double, double);
+    typedef int (*any)(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t,
+                       int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, double, double, double, double, double,
+                       double, double, double);
     if (!function || !i || !r) return TG_BAD_ARGUMENT;
     const int status =
-        ((any)(uintptr_t)function)(i[0], i[1], i[2], i[3], i[4], i[5], i[6], i[7], i[8], i[9], i[10], i[11], i[12], i[13],
-                                   i[14], i[15], r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7]);
+        ((any)(uintptr_t)function)(i[0], i[1], i[2], i[3], i[4], i[5], i[6], i[7], i[8], i[9], i[10], i[11], i[12],
+                                   i[13], i[14], i[15], r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7]);
     return has_status ? status : TG_OK;
 }
 

@@ -16,7 +16,8 @@ from heapq import heappop, heappush
 from sys import getrefcount
 from typing import Any
 
-from tensorgrad._native import Storage, captures, clock
+from tensorgrad._captures import captures
+from tensorgrad._native import Storage, clock
 from tensorgrad.autograd._modes import mode
 from tensorgrad.errors import GradientError, InplaceError
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from tensorgrad._native import current_capture
+from tensorgrad._captures import current_capture
 from tensorgrad.errors import CaptureError, IndexOutOfRangeError, TensorgradError
 
 Array = np.ndarray[Any, Any]

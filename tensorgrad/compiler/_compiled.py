@@ -14,12 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tensorgrad._native import (
-    address_of,
-    captures,
-    current_capture,
-    ffi,
-)
+from tensorgrad._captures import captures, current_capture
+from tensorgrad._native import address_of, ffi
 from tensorgrad._tensor import Tensor, as_tensor
 from tensorgrad.autograd import _tape
 from tensorgrad.compiler._arguments import Signature, flatten, unflatten

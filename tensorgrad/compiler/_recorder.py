@@ -21,15 +21,9 @@ from weakref import ref
 
 import numpy as np
 
+from tensorgrad._captures import captures
 from tensorgrad._exposed import UserStorage
-from tensorgrad._native import (
-    BorrowedStorage,
-    Storage,
-    address_of,
-    captures,
-    ffi,
-    lib,
-)
+from tensorgrad._native import BorrowedStorage, Storage, address_of, ffi, lib
 from tensorgrad._tensor import Tensor, _extent
 from tensorgrad.compiler._arrays import WatchedArray, bounds, one_step
 from tensorgrad.compiler._effects import (

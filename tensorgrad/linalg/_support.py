@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tensorgrad._native import in_c_order, one_step
+from tensorgrad._captures import one_step
+from tensorgrad._native import in_c_order
 from tensorgrad._tensor import Tensor, as_tensor, wrap_array
 from tensorgrad.dtypes import float32
 from tensorgrad.errors import LinearAlgebraError, ShapeError, SingularMatrixError

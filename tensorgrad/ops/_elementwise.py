@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from tensorgrad._captures import one_step, unrecorded
 from tensorgrad._native import (
     BINARY,
     NULL,
@@ -22,9 +23,7 @@ from tensorgrad._native import (
     clock,
     fail,
     lib,
-    one_step,
     scalar_layout,
-    unrecorded,
 )
 from tensorgrad._tensor import Tensor, as_tensor, full_raw, view, wrap_array
 from tensorgrad.autograd._declare import Case, Op, methods_of, register

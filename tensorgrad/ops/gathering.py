@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tensorgrad._native import fail, lib, one_step
+from tensorgrad._captures import one_step
+from tensorgrad._native import fail, lib
 from tensorgrad._tensor import Tensor, as_tensor, copy_raw, empty_raw, full_raw, view, wrap_array
 from tensorgrad.autograd import Case, composite, op
 from tensorgrad.autograd._traced import Traced

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tensorgrad._native import fail, in_c_order, is_array, lib, one_step
+from tensorgrad._captures import one_step
+from tensorgrad._native import fail, in_c_order, is_array, lib
 from tensorgrad._tensor import (
     Tensor,
     copy_into,

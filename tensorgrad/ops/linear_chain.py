@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tensorgrad._native import ACTIVATION, NULL, allocate, captures, fail, ffi, lib
+from tensorgrad._captures import captures
+from tensorgrad._native import ACTIVATION, NULL, allocate, fail, ffi, lib
 from tensorgrad._tensor import Tensor, copy_raw, empty_raw
 from tensorgrad.autograd._modes import mode
 from tensorgrad.autograd._tape import Leaf, Node, backward, check_unmodified, makes_new, record

@@ -7,7 +7,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from tensorgrad._native import NULL, allocate, fail, lib, offset_pointer, one_step
+from tensorgrad._captures import one_step
+from tensorgrad._native import NULL, allocate, fail, lib, offset_pointer
 from tensorgrad._tensor import Tensor, copy_raw, empty_raw, over, wrap_array
 from tensorgrad.autograd import Case, is_grad_enabled, op
 from tensorgrad.autograd._modes import mode

@@ -10,16 +10,9 @@ from pathlib import Path
 from sys import getrefcount
 from typing import Any, NamedTuple
 
+from tensorgrad._captures import captures, current_capture
 from tensorgrad._config import get_include
-from tensorgrad._native import (
-    NULL,
-    SOLE_HOLDER,
-    address_of,
-    captures,
-    clock,
-    current_capture,
-    lib,
-)
+from tensorgrad._native import NULL, SOLE_HOLDER, address_of, clock, lib
 from tensorgrad._tensor import Tensor, copy_raw
 from tensorgrad.autograd import _tape
 from tensorgrad.dtypes import DTYPES, code_of

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from functools import reduce
 from typing import Any
 
-from tensorgrad._native import NULL, clock, current_capture, fail, ffi, lib
+from tensorgrad._captures import current_capture
+from tensorgrad._native import NULL, clock, fail, ffi, lib
 from tensorgrad._tensor import Tensor, copy_into, copy_raw, empty_raw, full_raw
 from tensorgrad.dtypes import F64
 from tensorgrad.errors import DTypeError

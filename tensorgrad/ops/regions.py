@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tensorgrad._native import address_of, one_step
+from tensorgrad._captures import one_step
+from tensorgrad._native import address_of
 from tensorgrad._tensor import Tensor, copy_into, copy_raw, full_raw, view, wrap_array
 from tensorgrad.autograd import Case, op
 from tensorgrad.dtypes import ITEMSIZES

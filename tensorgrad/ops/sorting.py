@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tensorgrad._native import NULL, fail, in_c_order, lib, one_step
+from tensorgrad._captures import one_step
+from tensorgrad._native import NULL, fail, in_c_order, lib
 from tensorgrad._tensor import Tensor, as_tensor, copy_raw, empty_raw, wrap_array
 from tensorgrad.autograd import Case, composite, op
 from tensorgrad.autograd._modes import mode

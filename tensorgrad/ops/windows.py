@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorgrad._native import one_step
+from tensorgrad._captures import one_step
 from tensorgrad._tensor import Tensor, as_tensor, view, wrap_array
 from tensorgrad.autograd import Case, composite, op
 from tensorgrad.errors import ArgumentError, ShapeError

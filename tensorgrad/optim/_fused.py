@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tensorgrad._native import captures, current_capture, unrecorded
+from tensorgrad._captures import captures, current_capture, unrecorded
 from tensorgrad._tensor import Tensor
 from tensorgrad.autograd import enable_grad
 from tensorgrad.errors import ArgumentError

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tensorgrad._native import current_capture
+from tensorgrad._captures import current_capture
 from tensorgrad.errors import ArgumentError, DTypeError
 from tensorgrad.optim._optimizer import Optimizer
 
