@@ -197,9 +197,13 @@ def _apply(
         return result
     given: list[Array] = []
     _watched_in((args, kwargs), given)
+    if not given:  # inside of a step, or of numbers of the user's own
+        return result
     targets: list[Array] = []
-    _watched_in((written, kwargs.get("out")), targets)
-    for part in (*written, kwargs.get("out")):
+    out = kwargs.get("out")
+    outs = (*written, *(out if isinstance(out, tuple) else (out,)))
+    _watched_in(outs, targets)
+    for part in outs:
         if isinstance(part, np.ndarray):
             capture.refuse(f"{name} writes what it computes to an array made outside", _ARRAY_HINT)
     results: list[Array] = []

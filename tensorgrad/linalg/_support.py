@@ -67,6 +67,7 @@ def spectral(function: Callable[..., Any], where: str, x: Any, *others: Any, **p
     return lapack(function, where, x, *others, **params)
 
 
+@one_step
 def _check_finite(x: Any, where: str) -> None:
     if not np.isfinite(x).all():
         raise LinearAlgebraError(
