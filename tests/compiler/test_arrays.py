@@ -7,7 +7,8 @@ import pytest
 
 import tensorgrad
 from tensorgrad import compile
-from tensorgrad._native import in_c_order, one_step
+from tensorgrad._captures import one_step
+from tensorgrad._native import in_c_order
 from tensorgrad._tensor import wrap_array
 from tensorgrad.errors import ArgumentError, CaptureError
 
