@@ -109,9 +109,10 @@ def _refuse_leaks(
     if recorder.live.keys() - known:
         for node in [t._node for t in returned]:
             known |= _saved_by(node)
-    if not recorder.live.keys() - known:
-        return
-    gc.collect()
+    for generation in range(3):  # what is in a cycle is young most often
+        if not recorder.live.keys() - known:
+            return
+        gc.collect(generation)
     for address in _alive(recorder, recorder.live.keys() - known):
         for record in recorder.records:
             for access in record.accesses:
