@@ -19,7 +19,7 @@ from suites import mlp, steps
 from tensorgrad import func
 
 INFERENCE_ROWS = (1, 64)
-SCANNED = ((1, (4, 16, 3), 1000), (32, (64, 32, 10), 200))  # rows, layers, steps in one scan
+SCANNED = ((1, (4, 16, 3), 500), (32, (64, 32, 10), 200))  # rows, layers, steps in one scan
 CHAIN = 20
 CHAIN_SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 SCAN_SECONDS = 1e-6  # allowed for a step of the smallest network inside scan
@@ -154,7 +154,6 @@ def _scans(setting: Setting, adam: bool) -> Iterator[Row]:
             judged=True,
             blas=True,
             turn=0.02,
-            rounds=15,
             per=count,
         )
 
