@@ -8,7 +8,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from functools import update_wrapper
-from threading import RLock
+from threading import Lock, get_ident
 from time import perf_counter
 from typing import Any
 
@@ -25,6 +25,7 @@ from tensorgrad.compiler._guards import Guards
 from tensorgrad.compiler._outcome import difference_of, leaves_of, outcome
 from tensorgrad.compiler._passes import PASSES
 from tensorgrad.compiler._profile import profile, write_trace
+from tensorgrad.compiler._quick import MISSED, call_function
 from tensorgrad.compiler._recorder import Recorder
 from tensorgrad.compiler._replay import Replay
 from tensorgrad.compiler._results import Rows, has_live_graph
@@ -53,8 +54,9 @@ class Compiled:
         self._replays: OrderedDict[int, Replay] = OrderedDict()  # the one used last comes last
         self._last: Replay | None = None  # the one that ran last
         self._parts: Any = None  # of a function that was split: what is compiled, and what follows
-        self._lock = RLock()
-        self._running = False
+        self._quick: Any = None  # its quick way
+        self._lock = Lock()
+        self._owner = 0  # the thread that has the lock, where that could ask for it again
         self._number = 0
         update_wrapper(self, function, updated=())
 
@@ -62,36 +64,32 @@ class Compiled:
         return f"<compiled {self._name}: {len(self._replays)} programs>"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        quick = self._quick
         # part of another program; or it is to be seen what it does (detect_anomaly, viz.trace)
-        if (captures and current_capture() is not None) or _tape.writer_of is not None:
-            return self._function(*args, **kwargs)
+        if captures or _tape.writer_of is not None:
+            if current_capture() is not None or _tape.writer_of is not None:
+                return self._function(*args, **kwargs)
+        elif quick is not None and not kwargs:
+            result = quick(args)
+            if result is not MISSED:
+                return result
         if self._parts is not None:
             return self._run_parts(args, kwargs)
-        last = self._last
-        if (
-            last is not None and not kwargs and last.takes(args)
-        ):  # what is below, without its detours
-            with self._lock:
-                self._enter()
-                try:
-                    if last.holds():
-                        return last.run(args)
-                finally:
-                    self._running = False
         leaves: list[Any] = []
         structure = (flatten(args, leaves), flatten(kwargs, leaves))
         tensors = [t if isinstance(t, Tensor) else as_tensor(t, "compile") for t in leaves]
         signature = Signature(structure, tensors)
-        with self._lock:
-            self._enter()
-            try:
-                found = self._find(signature, tensors)
-                if found is not None and found.confirmed:
-                    self._last = found
-                    return found.run(tensors)
+        self._enter()
+        try:
+            found = self._find(signature, tensors)
+            if found is None or not found.confirmed:
                 return self._record(signature, found, structure, tensors)
-            finally:
-                self._running = False
+            if found is not self._last:
+                self._last = found
+                self._quick = call_function(found, self._lock)
+            return found.run(tensors)
+        finally:
+            self._leave()
 
     def scan(self, *args: Any) -> Any:
         """Calls the function with the first elements along axis 0 of all arguments, then with the second,
@@ -149,16 +147,15 @@ class Compiled:
         while i < rows.n:
             count = min(chunk, rows.n - i)
             table = bases + np.arange(i, i + count)[:, None] * steps
-            with self._lock:
-                self._enter()
-                try:
-                    if not replay.holds():
-                        break
-                    began = perf_counter()
-                    replay.program.run(count, ffi.from_buffer("void *[]", table))
-                    replay.after(tensors, ())
-                finally:
-                    self._running = False
+            self._enter()
+            try:
+                if not replay.holds():
+                    break
+                began = perf_counter()
+                replay.program.run(count, ffi.from_buffer("void *[]", table))
+                replay.after(tensors, ())
+            finally:
+                self._leave()
             i += count
             # signals are handled between chunks
             chunk = max(1, int(count * _CHUNK_SECONDS / max(perf_counter() - began, 1e-9)))
@@ -197,13 +194,12 @@ class Compiled:
         """Runs batches that the program of the last run takes, in one call if nothing has changed."""
         last = self._last
         if len(waiting) > 1 and last is not None and last.takes(waiting[0]):
-            with self._lock:
-                self._enter()
-                try:
-                    if last.holds():
-                        return last.run_many(waiting)
-                finally:
-                    self._running = False
+            self._enter()
+            try:
+                if last.holds():
+                    return last.run_many(waiting)
+            finally:
+                self._leave()
         return [self(*args) for args in waiting]
 
     # ---- seeing what it does
@@ -247,12 +243,11 @@ class Compiled:
         if self._parts is not None:
             return self._compiled_part().profile(*args, repeats=repeats)
         replay, tensors = self._ready(args)
-        with self._lock:
-            self._enter()
-            try:
-                replay.profile = profile(replay, tensors, repeats)
-            finally:
-                self._running = False
+        self._enter()
+        try:
+            replay.profile = profile(replay, tensors, repeats)
+        finally:
+            self._leave()
         self._last = replay
         return self.explain()
 
@@ -324,11 +319,16 @@ class Compiled:
         raise CaptureError(f"compile: {self._name} is recorded anew in each call")
 
     def _enter(self) -> None:
-        """Notes that the function is running. Raises CaptureError if it is already: the lock lets its
-        own thread through."""
-        if self._running:
+        """Waits for calls in other threads. Raises CaptureError in a call from within a call."""
+        me = get_ident()
+        if self._owner == me:
             raise CaptureError("compile: a compiled function called itself")
-        self._running = True
+        self._lock.acquire()
+        self._owner = me
+
+    def _leave(self) -> None:
+        self._owner = 0
+        self._lock.release()
 
     def _find(self, signature: Signature, tensors: Sequence[Tensor]) -> Replay | None:
         for number in reversed(self._replays):

@@ -10,7 +10,7 @@ import functools
 import sys
 import types
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -153,6 +153,23 @@ class Contents:
 
     def __repr__(self) -> str:
         return f"{self.name} has other values"
+
+
+class Scope(dict[str, Any]):
+    """The names of a function that is written out."""
+
+    def name(self, value: Any) -> str:
+        """A name for a value."""
+        variable = f"v{len(self)}"
+        self[variable] = value
+        return variable
+
+    def function(self, signature: str, lines: Sequence[str]) -> Any:
+        """The function with these lines, which sees the names."""
+        text = f"def {signature}:\n" + "".join(f"    {line}\n" for line in lines)
+        names = dict(self)  # Python looks names up faster in a dict that is no subclass
+        exec(compile(text, "<compiled function>", "exec"), names)
+        return names[signature.partition("(")[0]]
 
 
 class Guards:
@@ -350,67 +367,46 @@ class Guards:
                 return repr(array)
         return ""
 
-    def quick(self, gradients: Any, before_run: Any) -> Callable[[], bool]:
-        """A function that says whether all holds, written out: it is called before every run.
+    def conditions(self, scope: Scope, gradients: Any, before_run: Any) -> list[str]:
+        """Python expressions that are true if something no longer holds: for functions that are written
+        out, since they are called before every run. They may raise ValueError, which means the same.
 
         gradients: (leaf, whether it had a gradient) pairs. before_run: functions that say whether they
         are ready."""
-        scope: dict[str, Any] = {
-            "mode": mode,
-            "state": module_state,
-            "self": self,
-            "missing": _MISSING,
-        }
-        scope["handle"] = RemovableHandle
-        lines = [f"if mode.enabled is not {self.mode}: return False"]
-
-        def name(value: Any) -> str:
-            variable = f"v{len(scope)}"
-            scope[variable] = value
-            return variable
-
+        name = scope.name
+        found = [f"{name(mode)}.enabled is not {self.mode}"]
         for container, length, _ in self.lengths:
-            lines.append(f"if len({name(container)}) != {length}: return False")
+            found.append(f"len({name(container)}) != {length}")
         for place in self.places:
             container = name(place.container)
             now = (
                 f"{container}.cell_contents"
                 if place.key is None
-                else f"{container}.get({name(place.key)}, missing)"
+                else f"{container}.get({name(place.key)}, {name(_MISSING)})"
                 if isinstance(place.container, (dict, _Slots))
                 else f"{container}[{place.key}]"
             )
             expected = name(place.expected)
             if place.plain:
                 kind = name(type(place.expected))
-                lines.append(
-                    f"x = {now}\n        if x is not {expected} and "
-                    f"(x.__class__ is not {kind} or x != {expected}): return False"
+                found.append(
+                    f"(x := {now}) is not {expected} and (x.__class__ is not {kind} or x != {expected})"
                 )
             else:
-                lines.append(f"if {now} is not {expected}: return False")
-        lines.append(f"if handle.changes != {self.hooks}: return False")
-        lines.append("if self.changes != state.changes and self.changed(): return False")
-        for array in self.contents:
-            lines.append(f"if not {name(array)}.holds(): return False")
+                found.append(f"{now} is not {expected}")
+        found.append(f"{name(RemovableHandle)}.changes != {self.hooks}")
+        guards = name(self)
+        found.append(f"{guards}.changes != {name(module_state)}.changes and {guards}.changed()")
+        found += [f"not {name(array)}.holds()" for array in self.contents]
         for held in self.tensors:
             t = name(held.tensor)
-            lines.append(
-                f"if {t}._ptr is not {name(held.ptr)} or {t}._node is not {name(held.node)} "
-                f"or {t}._shape is not {name(held.shape)}: return False"
+            found.append(
+                f"{t}._ptr is not {name(held.ptr)} or {t}._node is not {name(held.node)} "
+                f"or {t}._shape is not {name(held.shape)}"
             )
-        for leaf, had in gradients:
-            lines.append(f"if ({name(leaf)}.grad is not None) is not {had}: return False")
-        for ready in before_run:
-            lines.append(f"if not {name(ready)}(): return False")
-        body = "\n        ".join(lines)
-        text = (
-            f"def holds():\n    try:\n        {body}\n"
-            f"    except ValueError:\n        return False\n    return True\n"
-        )
-        exec(compile(text, "<guards>", "exec"), scope)
-        holds: Callable[[], bool] = scope["holds"]
-        return holds
+        found += [f"({name(leaf)}.grad is not None) is not {had}" for leaf, had in gradients]
+        found += [f"not {name(ready)}()" for ready in before_run]
+        return found
 
     def trim(self, used: set[int]) -> None:
         """Forgets tensors that the program does not use. used: ids of their storages."""
@@ -444,4 +440,4 @@ _LIBRARIES = frozenset(
     ("tensorgrad", "numpy", "builtins", "math", "functools", "itertools", "torch", "jax", "_thread")
 )
 
-__all__ = ["Guards"]
+__all__ = ["Guards", "Scope"]

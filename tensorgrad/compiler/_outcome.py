@@ -173,9 +173,9 @@ def difference_of(before: Any, now: Any) -> str:
                 return f"at {site} it called {b[0].removeprefix('tg_')}, before {a[0].removeprefix('tg_')}"
             for name, x, y in zip(now.recorded[i].function.parameters, a[1], b[1]):
                 if x != y:
-                    return (
-                        f"at {site} the {name} of {b[0].removeprefix('tg_')} was {x} and is now {y}"
-                    )
+                    numbers = all(isinstance(value, (int, float)) for value in (x, y))
+                    what = f"was {x} and is now {y}" if numbers else "is another number or tensor"
+                    return f"at {site} the {name} of {b[0].removeprefix('tg_')} {what}"
             return f"at {site} {b[2] and b[2][0]} got other values"
     if len(one) != len(two):
         longer = before if len(one) > len(two) else now

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tensorgrad._native import BorrowedStorage, Storage, allocate, clock, ffi, lib
@@ -12,6 +12,7 @@ from tensorgrad.compiler._guards import Guards
 from tensorgrad.compiler._passes import run_passes
 from tensorgrad.compiler._profile import Profile
 from tensorgrad.compiler._program import Program
+from tensorgrad.compiler._quick import holds_function
 from tensorgrad.compiler._recorder import Buffer, Record, Recorder
 from tensorgrad.compiler._results import DISCARDED, NO_GRAPH, Result, seen
 from tensorgrad.dtypes import ITEMSIZES
@@ -73,7 +74,7 @@ class Replay:
         for storage in self.written:
             storage.writer = _WRITER
         guards.trim({id(b.owner) for b in self.lasting})
-        self.holds = guards.quick(signature.gradients, recorder.before_run)
+        self.holds = holds_function(self)
         self.kinds = signature.plain_kinds()
         # where arguments must not lie, which could lie anywhere when the function was recorded
         self.elsewhere = frozenset(map(id, self.written))
@@ -152,8 +153,11 @@ class Replay:
         self.after(tensors, storages)
         if self.structure is LEAF:
             return self.tensor(self.results[0], tensors, storages)
-        values = [self.tensor(r, tensors, storages) for r in self.results]
-        return unflatten(self.structure, iter(values))
+        return self.unflatten(self.tensor(r, tensors, storages) for r in self.results)
+
+    def unflatten(self, tensors: Iterator[Tensor]) -> Any:
+        """What the function returns, of these tensors."""
+        return unflatten(self.structure, tensors)
 
     def run_many(self, batches: Sequence[tuple[Tensor, ...]]) -> list[Any]:
         """A replay with each batch."""

@@ -1,0 +1,121 @@
+"""The quick way through a call, written out for one program: arguments of the recorded kinds, guards that
+hold, one result or several in memory of their own.
+
+In a small network most of a call is Python, so this is straight-line code, as the tape's is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tensorgrad._native import Storage, clock, lib
+from tensorgrad._tensor import Tensor
+from tensorgrad.compiler._arguments import LEAF
+from tensorgrad.compiler._guards import Scope
+from tensorgrad.compiler._recorder import Buffer
+from tensorgrad.compiler._results import DISCARDED, NO_GRAPH
+
+MISSED = object()  # what the quick way returns if it is not the way
+
+
+def holds_function(replay: Any) -> Any:
+    """holds(): whether all that the recording took for granted is as it was."""
+    scope = Scope()
+    conditions = _conditions(scope, replay)
+    return scope.function(
+        "holds()",
+        [
+            "try:",
+            *(f"    if {condition}: return False" for condition in conditions),
+            "except ValueError:",
+            "    return False",
+            "return True",
+        ],
+    )
+
+
+def _conditions(scope: Scope, replay: Any) -> list[str]:
+    found: list[str] = replay.guards.conditions(
+        scope, replay.signature.gradients, replay.recorder.before_run
+    )
+    return found
+
+
+def call_function(replay: Any, lock: Any) -> Any:
+    """call(args): a replay, or MISSED where it takes more than this; None for a program that cannot be
+    called this way. lock: of the compiled function."""
+    program = replay.program
+    if replay.kinds is None or program.callbacks or not _are_plain(replay):
+        return None
+    scope = Scope(MISSED=MISSED, Tensor=Tensor, Storage=Storage, clock=clock)
+    name = scope.name
+    n = len(replay.kinds)
+    addresses, release = name(program.addresses), name(lock.release)
+    lines = ["try:", f"    if len(args) != {n}: return MISSED"]
+    if n:
+        lines.append(f"    {''.join(f't{i}, ' for i in range(n))}= args")
+    for i, (shape, code) in enumerate(replay.kinds):
+        lines.append(
+            f"    if t{i}.__class__ is not Tensor or t{i}._shape != {name(shape)} or t{i}._code != {code} "
+            f"or t{i}._strides is not None or t{i}._node is not None: return MISSED"
+        )
+        if replay.elsewhere:
+            lines.append(f"    if id(t{i}._storage) in {name(replay.elsewhere)}: return MISSED")
+    lines += [f"    if {condition}: return MISSED" for condition in _conditions(scope, replay)]
+    lines += ["except ValueError:", "    return MISSED"]
+    lines += [f"if not {name(lock.acquire)}(False): return MISSED", "try:"]
+    lines += [f"    {addresses}[{i}] = t{i}._ptr" for i in range(n)]
+    new_storage, alloc = name(Storage.__new__), name(lib.tg_alloc)
+    for i, nbytes in enumerate(replay.made_bytes):
+        lines += [
+            f"    s{i} = {new_storage}(Storage)",
+            f"    {addresses}[{n + i}] = s{i}.ptr = {alloc}({nbytes})",
+            f"    s{i}.written = 0",
+        ]
+    run, failed, done = name(lib.tg_program_run), name(program.failed), name(program.done)
+    lines += [
+        f"    status = {run}({name(program.c)}, 1, {addresses}, {failed}, {done})",
+        f"    if status: {name(program.raise_failure)}(status)",
+        "finally:",
+        f"    {release}()",
+    ]
+    if replay.written:
+        lines.append("now = clock()")
+        lines += [f"{name(storage)}.written = now" for storage in replay.written]
+    discarded = name(DISCARDED)
+    for leaf, result in replay.gradients:
+        kept = "None" if result is None else discarded
+        leaf_name = name(leaf)
+        lines.append(f"if {leaf_name}.grad is not {kept}: {leaf_name}.grad = {kept}")
+    return scope.function("call(args)", lines + _result_lines(scope, replay))
+
+
+def _are_plain(replay: Any) -> bool:
+    """Whether results are whole buffers and no gradient is kept."""
+    return all(r is None or r is DISCARDED for _, r in replay.gradients) and all(
+        isinstance(r.source, Buffer) and not r.offset and r.strides is None for r in replay.results
+    )
+
+
+def _result_lines(scope: Scope, replay: Any) -> list[str]:
+    new, lines = scope.name(Tensor.__new__), []
+    for i, r in enumerate(replay.results):
+        node = scope.name(NO_GRAPH) if r.has_graph else "None"
+        storage = f"s{r.source.slot}"
+        lines += [
+            f"y{i} = {new}(Tensor)",
+            f"y{i}._storage = {storage}",
+            f"y{i}._ptr = {storage}.ptr",
+            f"y{i}._shape = {scope.name(r.shape)}",
+            f"y{i}._strides = None",
+            f"y{i}._size = {r.size}",
+            f"y{i}._code = {r.code}",
+            f"y{i}._node = {node}",
+        ]
+    if replay.structure is LEAF:
+        return [*lines, "return y0"]
+    values = ", ".join(f"y{i}" for i in range(len(replay.results)))
+    unflatten = scope.name(replay.unflatten)
+    return [*lines, f"return {unflatten}(iter([{values}]))"]
+
+
+__all__ = ["MISSED", "call_function", "holds_function"]
