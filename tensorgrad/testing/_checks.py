@@ -13,9 +13,12 @@ from tensorgrad import autograd
 from tensorgrad._native import get_num_threads, set_num_threads
 from tensorgrad._tensor import Tensor
 from tensorgrad.autograd import Case, Op, registry
+from tensorgrad.autograd._tree import leaves_of
+from tensorgrad.compiler import compile
 from tensorgrad.dtypes import float32, float64
-from tensorgrad.errors import ArgumentError, TensorgradError
+from tensorgrad.errors import ArgumentError, CaptureError, TensorgradError
 from tensorgrad.ops.creation import from_numpy
+from tensorgrad.random import manual_seed
 from tensorgrad.testing._compare import CheckError, assert_close, to_array
 from tensorgrad.testing._gradcheck import gradcheck, gradgradcheck
 from tensorgrad.testing._samples import LAYOUTS, is_varied, sample_inputs, to_tensor
@@ -27,6 +30,8 @@ _FAILURES = (TensorgradError, ArithmeticError, AttributeError, LookupError, Type
 
 _FLOAT32_FORWARD = {"rtol": 1e-5, "atol": 5e-6}
 _FLOAT32_GRADIENT = {"rtol": 1e-4, "atol": 1e-5}
+
+_CALLS = 4  # of a compiled function: two are recorded, the others replayed
 
 # elements of a result or input that is large enough for its work to be split among threads
 _LARGE = 2**18
@@ -40,7 +45,8 @@ def check_op(op: Op | str | Callable[..., Any], cases: Sequence[Case] | None = N
     one; inputs and upstream gradients that are transposed, strided or have negative steps; the
     same tensor, or overlapping views of one, as several inputs; inputs unmodified. Elementwise ops
     are also tried without axes, empty, and broadcast. Then inputs large enough to be split among
-    threads: against the reference, and with the same bits for 1, 2, 3 and 4 threads.
+    threads: against the reference, and with the same bits for 1, 2, 3 and 4 threads. Last a replay
+    by `tensorgrad.compile`: the same bits, or a CaptureError that says why not.
 
     op: the function, its name, or the Op of the registry. cases: instead of the declared ones.
 
@@ -70,6 +76,7 @@ def check_op(op: Op | str | Callable[..., Any], cases: Sequence[Case] | None = N
         check_case(declared, case)
     for case in large_cases(declared, chosen):
         check_large(declared, case)
+    check_replay(declared, chosen[0])
 
 
 def find_op(op: Op | str | Callable[..., Any]) -> Op:
@@ -352,6 +359,42 @@ def check_large(op: Op, case: Case) -> None:
                         )
     finally:
         set_num_threads(before)
+
+
+def check_replay(op: Op, case: Case) -> None:
+    """Results and gradients of a compiled function, for inputs that it was not recorded with."""
+    taped = op.differentiable and any(is_varied(case))
+
+    def function(*inputs: Any) -> Any:
+        results = _results(op, case, inputs)
+        ys = [y for y in results if y.requires_grad]
+        if not ys:
+            return results
+        by = [x for x in inputs if x is not None and x.requires_grad]
+        squares = [(y * y).sum() for y in ys]
+        return results, autograd.grad(squares, by, allow_unused=True)
+
+    compiled = compile(function)
+    with _about(op, case, "replay by tensorgrad.compile"):
+        for seed in range(_CALLS):
+            arrays = sample_inputs(case, float32, seed)
+            found = []
+            for run in (function, compiled):
+                manual_seed(seed)
+                inputs = [
+                    to_tensor(array, requires_grad=taped and varied)
+                    for array, varied in zip(arrays, is_varied(case), strict=True)
+                ]
+                try:
+                    found.append([y for y in leaves_of(run(*inputs)) if y is not None])
+                except CaptureError:
+                    return  # refused, and said so
+            for eager, replayed in zip(*found, strict=True):
+                if to_array(eager).tobytes() != to_array(replayed).tobytes():
+                    raise CheckError(
+                        f"call {seed} differs from the eager function's: a value that the op reads in "
+                        f"Python, or memory that a kernel writes beyond its parameters, is not replayed"
+                    )
 
 
 def _bits(op: Op, case: Case) -> dict[str, bytes]:
