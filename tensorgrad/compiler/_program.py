@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
+from itertools import count
 from typing import Any
+from weakref import finalize, ref
 
-from tensorgrad._native import Storage, address_of, allocate, ffi, lib
-from tensorgrad.compiler._effects import Access, Data, Pointer
+from tensorgrad._native import Storage, address_of, allocate, fail, ffi, lib
+from tensorgrad.compiler._effects import Data, Pointer
 from tensorgrad.compiler._plan import Plan, plan_memory
 from tensorgrad.compiler._recorder import Buffer, Callback, Record
-from tensorgrad.errors import CaptureError, OutOfMemoryError
+from tensorgrad.errors import OutOfMemoryError
 
 _INT32 = ffi.typeof("int32_t[]")
 _INT64 = ffi.typeof("int64_t[]")
@@ -73,7 +75,6 @@ class Program:
             raise OutOfMemoryError(f"compile: no memory for a program of {self.plan.nbytes} bytes")
         self.callbacks: list[tuple[Callback, int]] = []
         self.state: Sequence[Callable[[], Any]] = ()  # put Python's state where the kernels read it
-        self._number: dict[int, int] = {}
         self._build()
 
     # ---- addresses
@@ -180,8 +181,6 @@ class Program:
         error = _pending.pop(id(self), None)
         if error is not None:
             raise error
-        from tensorgrad._native import fail
-
         name = record.note if record.name == "tg_call_foreign" else record.name.removeprefix("tg_")
         fail(status, f"{name} in a compiled function ({record.site})")
 
@@ -209,15 +208,17 @@ class Program:
 
 _run = lib.tg_program_run
 _pending: dict[int, BaseException] = {}  # by the id of a program, what a step in Python raised
-_steps: list[tuple[Any, int]] = []  # of all programs: (weak reference, number of the callback)
+_steps: dict[int, tuple[ref[Program], int]] = {}  # of all programs: which, and its callback
+_number = count().__next__
 _CALLED_BACK = int(ffi.cast("intptr_t", lib.tg_called_back))
 
 
-def _register(program: Program, number: int) -> int:
-    from weakref import ref
-
-    _steps.append((ref(program), number))
-    return len(_steps) - 1
+def _register(program: Program, callback: int) -> int:
+    """The number by which a program's step in Python is called, until the program is gone."""
+    number = _number()
+    _steps[number] = ref(program), callback
+    finalize(program, _steps.pop, number, None).atexit = False
+    return number
 
 
 @ffi.def_extern(error=1)  # type: ignore[untyped-decorator]
@@ -228,16 +229,4 @@ def tg_called_back(number: int) -> int:
     return 1 if program is None else program.call_back(callback)
 
 
-def copies(source: Pointer, target: Pointer, nbytes: int, site: str) -> Record:
-    """A record that copies bytes."""
-    from tensorgrad.compiler._effects import BY_NAME, MAX_DIMS
-
-    words = [0] * (1 + 5 * MAX_DIMS)
-    words[0], words[1] = 1, nbytes
-    words[1 + MAX_DIMS] = words[1 + 2 * MAX_DIMS] = 1
-    return Record(BY_NAME["tg_copy"], (1, source, target, Data(tuple(words))), site)
-
-
-Pass = Callable[[list[Record], "frozenset[int]"], list[Record]]
-
-__all__ = ["Access", "CaptureError", "Pass", "Program", "copies", "fingerprint", "number_buffers"]
+__all__ = ["Program", "fingerprint", "number_buffers"]
