@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import update_wrapper
 from threading import Lock, get_ident
 from time import perf_counter
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,10 @@ class Compiled:
 
     def __repr__(self) -> str:
         return f"<compiled {self._name}: {len(self._replays)} programs>"
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """A compiled function in a class is a method of its instances, as others are."""
+        return self if instance is None else MethodType(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         quick = self._quick
@@ -344,7 +349,7 @@ class Compiled:
         self, signature: Signature, before: Replay | None, structure: Any, tensors: list[Tensor]
     ) -> Any:
         """Runs the function, recording it: a new program, or one that confirms the one before."""
-        guards = Guards(self._function)
+        guards = Guards(self._function, structure)
         leaves = leaves_of(guards, tensors)
         had = {id(leaf): leaf.grad for leaf, _ in leaves}
         iterator = iter(tensors)

@@ -175,11 +175,11 @@ class Scope(dict[str, Any]):
 class Guards:
     """All that a function can reach, at one moment."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], arguments: Any = ()) -> None:
+        """arguments: those that are no tensors; what they lead to is in reach too."""
         self.places: list[Place] = []  # looked at before each run
-        self.module_places: list[
-            Place | Keys
-        ] = []  # looked at when an attribute of a module was set
+        # looked at when an attribute of a module was set
+        self.module_places: list[Place | Keys] = []
         self.tensors: list[Held] = []
         self.lengths: list[tuple[Any, int, str]] = []
         self.generators: list[Generator] = []
@@ -193,6 +193,7 @@ class Guards:
         self._walked: set[int] = set()  # functions
         self._keep: list[Any] = []
         self._function(function, getattr(function, "__name__", "the function"), root=True)
+        self._value(arguments, "argument")
         # looked at after the recording: what the function itself must not set
         self.options = [
             (group, dict(group), f"param_groups[{i}]")

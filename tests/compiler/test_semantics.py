@@ -893,3 +893,75 @@ def test_an_argument_that_is_written_under_another_name():
         same(compiled(x), expected)
         same(w, after)
     assert not np.array_equal(eager.numpy(), w.numpy())
+
+
+def test_what_an_argument_leads_to_is_guarded():
+    class Doubling(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.factor = 2.0
+            self.weight = nn.Parameter(3.0)
+
+        def forward(self, x):
+            return x * self.factor * self.weight if self.training else x
+
+    model, other = Doubling(), Doubling()
+    compiled = compile(lambda model, x: model(x))
+    x = tensor(1, 2)
+    with no_grad():
+        for _ in range(4):
+            same(compiled(model, x), tensor(6, 12))
+        model.factor = 5.0
+        for _ in range(4):
+            same(compiled(model, x), tensor(15, 30))
+        model.weight = nn.Parameter(1.0)
+        for _ in range(4):
+            same(compiled(model, x), tensor(5, 10))
+        model.eval()
+        same(compiled(model, x), x)
+        for _ in range(4):
+            same(compiled(other, x), tensor(6, 12))
+        same(compiled(model=other, x=x * 2), tensor(12, 24))
+
+
+def test_a_method_can_be_compiled():
+    class Counter:
+        def __init__(self, start):
+            self.total = tensorgrad.zeros(2)
+            self.scale = start
+
+        @compile
+        def add(self, x):
+            """Adds."""
+            self.total.add_(x * self.scale)
+            return self.total + 0.0
+
+    one, two = Counter(1.0), Counter(10.0)
+    for i in range(1, 6):
+        same(one.add(tensor(1, 2)), tensor(i, 2 * i))
+        same(two.add(tensor(1, 2)), tensor(10 * i, 20 * i))
+    one.scale = 0.0
+    same(one.add(tensor(1, 2)), tensor(5, 10))
+    assert Counter.add.__doc__ == "Adds."
+
+
+def test_a_training_step_as_a_method():
+    class Trainer:
+        def __init__(self):
+            tensorgrad.manual_seed(0)
+            self.model = nn.Linear(3, 2)
+            self.optimizer = optim.SGD(self.model.parameters(), lr=0.1, momentum=0.9)
+
+        def eager(self, x):
+            self.optimizer.zero_grad()
+            loss = (self.model(x) ** 2).sum()
+            loss.backward()
+            self.optimizer.step()
+            return loss
+
+        step = compile(eager)
+
+    one, two = Trainer(), Trainer()
+    for x in inputs(6, (4, 3)):
+        same(one.step(x).detach(), two.eager(x).detach())
+    same(one.model.weight.detach(), two.model.weight.detach())
