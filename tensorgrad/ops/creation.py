@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorgrad._captures import unrecorded
 from tensorgrad._exposed import UserStorage
 from tensorgrad._tensor import Tensor, as_tensor, empty_raw, from_data, full_raw, wrap_array
 from tensorgrad.dtypes import CODES, DTYPES, F32, INT64, ITEMSIZES, check_device, code_of
@@ -162,7 +163,8 @@ def full(
     tensor([7., 7.])
     """
     if dtype is None:
-        dtype = from_data(fill_value, None, "full").dtype
+        with unrecorded():  # of the value only its dtype is wanted
+            dtype = from_data(fill_value, None, "full").dtype
     return _leaf(full_raw(*_made(shape, dtype, device, "full"), fill_value), requires_grad)
 
 
