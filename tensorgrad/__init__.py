@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tensorgrad import autograd, data, errors, nn, ops, optim
+from tensorgrad import autograd, errors, nn, ops, optim
 from tensorgrad._config import __version__, get_include, show_config
 from tensorgrad._native import (
     get_num_threads,
@@ -53,7 +53,7 @@ from tensorgrad.random import (
 
 _LAZY_OPS = {name for name, module in ops._lazy.NAMES.items() if module not in ops.TOOLS}
 # modules and names that are imported when they are first asked for
-_LAZY_MODULES = frozenset(("compiler", "fft", "func", "linalg", "viz"))
+_LAZY_MODULES = frozenset(("compiler", "data", "fft", "func", "linalg", "viz"))
 _LAZY_NAMES = dict.fromkeys(
     ("__array_namespace_info__", "can_cast", "finfo", "iinfo", "isdtype", "result_type"),
     "tensorgrad._array_api",
@@ -83,7 +83,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:  # what `from tensorgrad.ops import *` and __getattr__ give, for type checkers
-    from tensorgrad import compiler, fft, func, linalg, viz
+    from tensorgrad import compiler, data, fft, func, linalg, viz
     from tensorgrad._array_api import (
         __array_namespace_info__,
         can_cast,
