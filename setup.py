@@ -14,13 +14,17 @@ class ParallelBuildExt(build_ext):
     def build_extensions(self) -> None:
         compile_serially = self.compiler.compile
 
+        def compile_one(source, args, options):
+            if "/isa/baseline" in source:
+                # for CPUs of before 2013: -O3 makes these kernels a quarter larger, which is room in the wheel
+                options = {**options, "extra_postargs": [*options["extra_postargs"], "-O2"]}
+            return compile_serially([source], *args, **options)
+
         def compile_in_parallel(sources, *args, **kwargs):
             # the kernels of an ISA take longest, so they start first
             ordered = sorted(sources, key=lambda source: "/isa/" not in source)
             with ThreadPoolExecutor(os.cpu_count()) as pool:
-                objects = pool.map(
-                    lambda source: compile_serially([source], *args, **kwargs), ordered
-                )
+                objects = pool.map(lambda source: compile_one(source, args, kwargs), ordered)
                 return [name for names in objects for name in names]
 
         self.compiler.compile = compile_in_parallel
