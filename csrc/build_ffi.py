@@ -33,10 +33,12 @@ def cdef() -> str:
 
 # tg_record: whether calls that this thread makes from Python are told of (tg_recorded), each after it was made, with
 # its arguments as a program has them; of tg_alloc also the result. tg_called_back: what tg_call_back is given.
+# tg_set_finalizer: see below.
 PYTHON_CDEF = """
 extern "Python" void tg_recorded(int function, const int64_t *words);
 extern "Python" int tg_called_back(int64_t id);
 void tg_record(int on);
+int tg_set_finalizer(uintptr_t type, uintptr_t release);
 enum { TG_ALLOCATED = -1, TG_FREED = -2 };
 """
 
@@ -130,6 +132,63 @@ static void recorded_tg_free(void *block) {
 """
 
 
+# Python raises KeyboardInterrupt, or what else a signal's handler raises, where its code next looks for signals. In a
+# `__del__` written in Python that exception is reported and dropped: Ctrl-C does nothing, and the rest of the finalizer
+# is left out. So ours are functions of C: `freed` runs no Python code, `closed` hands on what was raised.
+_FINALIZERS = """
+static PyObject *release, *ptr_name, *close_name;
+static PyObject *freed(PyObject *self, PyObject *unused) {
+    (void)unused;
+    PyObject *ptr = PyObject_GetAttr(self, ptr_name);
+    if (!ptr) { /* interrupted before it had one */
+        PyErr_Clear();
+        Py_RETURN_NONE;
+    }
+    PyObject *result = PyObject_CallFunctionObjArgs(release, ptr, NULL);
+    Py_DECREF(ptr);
+    return result;
+}
+static int raise_now(void *exception) {
+    PyErr_SetObject((PyObject *)Py_TYPE((PyObject *)exception), exception);
+    Py_DECREF((PyObject *)exception);
+    return -1;
+}
+static PyObject *closed(PyObject *self, PyObject *unused) {
+    (void)unused;
+    PyObject *result = PyObject_CallMethodObjArgs(self, close_name, NULL);
+    if (result) return result;
+    PyObject *type, *exception, *traceback;
+    PyErr_Fetch(&type, &exception, &traceback);
+    PyErr_NormalizeException(&type, &exception, &traceback);
+    if (exception && traceback) PyException_SetTraceback(exception, traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    /* once more, from its beginning; if that raises too, it is reported as Python does with a __del__ */
+    result = PyObject_CallMethodObjArgs(self, close_name, NULL);
+    if (exception && Py_AddPendingCall(raise_now, exception) != 0) Py_DECREF(exception);
+    return result;
+}
+static PyMethodDef freed_method = {"__del__", freed, METH_NOARGS, "Gives back self.ptr."};
+static PyMethodDef closed_method = {"__del__", closed, METH_NOARGS, "Calls self.close()."};
+/* Gives a class a __del__ that calls a function with self.ptr, or where that is 0 self.close(). Both are given by their
+   id(). 0, or -1 where it failed. */
+int tg_set_finalizer(uintptr_t type, uintptr_t function) {
+    PyGILState_STATE gil = PyGILState_Ensure();
+    if (function) Py_INCREF(release = (PyObject *)function);
+    if (!ptr_name) ptr_name = PyUnicode_InternFromString("ptr");
+    if (!close_name) close_name = PyUnicode_InternFromString("close");
+    PyObject *method = NULL;
+    if (ptr_name && close_name)
+        method = PyDescr_NewMethod((PyTypeObject *)type, function ? &freed_method : &closed_method);
+    const int status = method ? PyObject_SetAttrString((PyObject *)type, "__del__", method) : -1;
+    Py_XDECREF(method);
+    PyErr_Clear();
+    PyGILState_Release(gil);
+    return status;
+}
+"""
+
+
 INCLUDED = '#include "core/program.h"\n'
 
 
@@ -164,7 +223,7 @@ ffibuilder = FFI()
 ffibuilder.cdef(cdef())
 ffibuilder.set_source(
     "tensorgrad._C",
-    INCLUDED + runners() + recorders(),
+    INCLUDED + runners() + recorders() + _FINALIZERS,
     sources=[path for folder in SOURCE_FOLDERS for path in in_project(folder, "*.c")],
     depends=["csrc/build_ffi.py", *in_project(".", "**/*.h")],
     include_dirs=["csrc/include", "csrc"],

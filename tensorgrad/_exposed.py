@@ -7,13 +7,23 @@ so. Memory that no graph has saved is not looked at."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 from weakref import ref
 
 import numpy as np
 
 from tensorgrad._captures import current_capture
-from tensorgrad._native import BorrowedStorage, Storage, as_ndarray, clock, exposing_array, ffi, lib
+from tensorgrad._native import (
+    BorrowedStorage,
+    Storage,
+    as_ndarray,
+    clock,
+    exposing_array,
+    ffi,
+    finalized,
+    lib,
+)
 from tensorgrad.autograd._tape import Node, before_backward, watchers
 from tensorgrad.shapes import Shape
 
@@ -21,6 +31,7 @@ WRITER = "NumPy (an array that shares its memory)"
 _MOST_NODES = 64  # before those that are gone are dropped
 
 
+@finalized
 class Exposure:
     """One way by which NumPy can write to a storage.
 
@@ -39,13 +50,14 @@ class Exposure:
         self.array = array
         self.ptr = ptr
         self.storage = ref(storage)
-        self.key = id(storage)
         self.print: int | None = None
         self.written = storage.written
         self.nodes: list[ref[Node]] = []
         self.saved_before = saved_before
-        if not exposures:
+        self.key = id(storage)
+        if look_at_saved not in watchers:
             watchers.append(look_at_saved)
+        if look_at_needed not in before_backward:
             before_backward.append(look_at_needed)
         exposures.setdefault(self.key, []).append(ref(self))
         if saved_before:
@@ -83,7 +95,9 @@ class Exposure:
         self.nodes.append(ref(node))
         needed[id(self)] = ref(self)
 
-    def __del__(self) -> None:
+    def close(self) -> None:
+        if not hasattr(self, "key"):  # interrupted while it was made
+            return
         needed.pop(id(self), None)
         others = [r() for r in exposures.get(self.key, ())]
         left = [ref(other) for other in others if other is not None and other is not self]
@@ -92,8 +106,10 @@ class Exposure:
             return
         exposures.pop(self.key, None)
         if not exposures:
-            watchers.remove(look_at_saved)
-            before_backward.remove(look_at_needed)
+            with suppress(ValueError):
+                watchers.remove(look_at_saved)
+            with suppress(ValueError):
+                before_backward.remove(look_at_needed)
 
 
 exposures: dict[int, list[ref[Exposure]]] = {}  # those that exist, by the id of their storage
@@ -142,6 +158,7 @@ class UserStorage(BorrowedStorage):
         self.exposure = Exposure(owner, ptr, self, False)
 
 
+@finalized
 class Handed:
     """Keeps the memory of an array that was handed out, and looks at it a last time when the array
     and all its views are gone."""
@@ -158,9 +175,10 @@ class Handed:
         self.storage = storage
         self.exposure = Exposure(array, ptr, storage, saved_before)
 
-    def __del__(self) -> None:
-        if self.exposure.is_needed():
-            self.exposure.look(clock())
+    def close(self) -> None:
+        exposure = getattr(self, "exposure", None)  # there is none if it was interrupted
+        if exposure is not None and exposure.is_needed():
+            exposure.look(clock())
 
 
 def hand_out(

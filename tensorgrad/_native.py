@@ -50,8 +50,19 @@ class Storage:
         Any
     ]  # weak references to the views that a write has to be told of; set with the first
 
-    def __del__(self, free: Any = lib.tg_free) -> None:
-        free(self.ptr)
+
+def finalized(cls: type) -> type:
+    """Gives a class a `__del__` that calls `self.close()`. Where an interrupt is raised in it, `close`
+    is called again and the interrupt is raised after it: in a `__del__` written in Python it would be
+    lost, and the rest of the finalizer with it."""
+    if lib.tg_set_finalizer(id(cls), 0):
+        raise ImportError(f"tensorgrad: {cls.__name__} could not be given its finalizer")
+    return cls
+
+
+# tg_free(self.ptr), without a line of Python: it is the finalizer that runs most often
+if lib.tg_set_finalizer(id(Storage), id(lib.tg_free)):
+    raise ImportError("tensorgrad: Storage could not be given its finalizer")
 
 
 # what getrefcount(t._storage) says of memory that t alone has: t's reference and the call's
@@ -377,6 +388,7 @@ __all__ = [
     "exposing_array",
     "fail",
     "ffi",
+    "finalized",
     "get_num_threads",
     "in_c_order",
     "is_array",

@@ -221,7 +221,14 @@ def _register(program: Program, callback: int) -> int:
     return number
 
 
-@ffi.def_extern(error=1)  # type: ignore[untyped-decorator]
+def _interrupted(_: Any, error: BaseException, traceback: Any) -> None:
+    """A signal's handler raised before or after `call_back`, which does not raise."""
+    program = _steps[traceback.tb_frame.f_locals["number"]][0]()
+    if program is not None:
+        _pending[id(program)] = error
+
+
+@ffi.def_extern(error=lib.TG_BAD_ARGUMENT, onerror=_interrupted)  # type: ignore[untyped-decorator]
 def tg_called_back(number: int) -> int:
     """A program has come to a step in Python."""
     reference, callback = _steps[number]

@@ -576,7 +576,14 @@ def _signed(number: int) -> int:
     return (number + 2**63) % 2**64 - 2**63
 
 
-@ffi.def_extern()  # type: ignore[untyped-decorator]
+def _interrupted(_: Any, error: BaseException, __: Any) -> None:
+    """A signal's handler raised before the recorder could see to it: that call is not recorded."""
+    recorder = captures.get(get_ident())
+    if recorder is not None and recorder.error is None:
+        recorder.error = error
+
+
+@ffi.def_extern(onerror=_interrupted)  # type: ignore[untyped-decorator]
 def tg_recorded(number: int, words: Any) -> None:
     """Hands a call to the recorder of this thread."""
     recorder = captures.get(get_ident())
