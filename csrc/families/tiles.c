@@ -3,6 +3,9 @@
  * Work is cut into units of tiles. Without a sum a unit is a tile. With sums it is what a reduction takes at a time (cut.h): its
  * elements are gathered in the second cache, unless they are stored anyway, and then handed to the reduction's own kernel. So a
  * chain calls the same kernels on the same numbers as its steps one by one do, and its results have the same bits.
+ *
+ * Cheap steps that follow upon one another are a run: it goes through a tile by blocks of vectors, all its steps on one before the
+ * next, and hands values on in registers (kernels/block.h). What the last block leaves of a tile its steps do one by one.
  */
 #include "cut.h"
 #include "elementwise.h"
@@ -15,6 +18,8 @@ enum {
     INPUTS = TG_MAP_INPUTS,
     LEAST_TILE = 256, /* elements; measured: below, the calls of the kernels show */
     MOST_TILE = 4096,
+    MOST_OPS = 512,   /* of all runs */
+    RUNS_FROM = 2048, /* elements; measured: for fewer, making the ops takes longer than they save */
     ROWS_UNIT = 4096, /* elements, about: of whole rows that are reduced */
     PARTIAL_SLOT = 2,
     TILES_SLOT = 3
@@ -23,6 +28,7 @@ enum {
 /* How the elements of a value are found. */
 typedef enum {
     MADE,     /* by a step: in its slot, or where it is stored */
+    LOCAL,    /* by a step of a run and for others of it alone: a block in its slot */
     GATHERED, /* by a step, and for a sum only: with the rest of its unit */
     ONE,      /* a single element, over which the kernels step by 0 */
     WHOLE,    /* an array of n elements */
@@ -40,6 +46,13 @@ typedef struct {
     int inputs;
 } tile_step;
 
+/* What a run does next: a step, a load or a store. */
+typedef struct {
+    tg_block_fn fn;
+    int64_t value; /* whose memory it reads or writes */
+    const tg_tile_step *given;
+} block_op;
+
 typedef struct {
     int dtype;
     int64_t n, itemsize, tile, unit, once;
@@ -47,9 +60,20 @@ typedef struct {
     const tg_tile_value *values;
     const tg_tile_sum *sums;
     place places[MOST_VALUES];
-    int64_t offsets[MOST_VALUES];       /* in a thread's memory, in bytes */
-    unsigned char streams[MOST_VALUES]; /* stored past the caches */
+    unsigned char constant[MOST_VALUES]; /* made once, the same for all elements */
+    unsigned char wanted[MOST_VALUES];   /* read from memory */
+    unsigned char local[MOST_VALUES];    /* see LOCAL */
+    int64_t offsets[MOST_VALUES];        /* in a thread's memory, in bytes */
+    unsigned char streams[MOST_VALUES];  /* stored past the caches */
     tile_step steps[MOST_STEPS];
+    const tg_block_kernels *blocks;
+    block_op ops[MOST_OPS];
+    int64_t op_count;
+    int64_t runs[MOST_STEPS];   /* how many steps the run has that begins with this one, 0: none begins */
+    int64_t begins[MOST_STEPS]; /* its first op */
+    int64_t
+        spread[MOST_VALUES];  /* of a single element that a run reads: a block full of it, in a thread's memory; -1 */
+    int64_t ops_at;           /* the ops as the kernels want them, in a thread's memory */
     char *partial[MOST_SUMS]; /* what the blocks of a sum gave: (blocks, inner) */
     int64_t bytes;            /* of a thread's memory */
     int failed;
@@ -114,7 +138,7 @@ static int check_step(const tiles_call *c, const tile_step *s, const unsigned ch
 
 static int check_value(const tiles_call *c, const tg_tile_value *v) {
     if (v->itemsize != c->itemsize && v->itemsize != 1) return 0;
-    if (v->slot >= 0) return v->slot < MOST_VALUES && v->repeat == 1 && v->period == c->n;
+    if (v->slot >= 0) return v->slot < c->value_count && v->repeat == 1 && v->period == c->n;
     return v->data && v->repeat > 0 && v->period > 0;
 }
 
@@ -150,13 +174,72 @@ static int check_sums(tiles_call *c) {
     return 1;
 }
 
-/* As many elements as leave the tiles of all slots and arrays in the first cache. */
-static int64_t choose_tile(const tiles_call *c) {
-    int64_t streams = 0, slots = 0;
-    for (int64_t v = 0; v < c->value_count; v++) {
-        if (c->values[v].data && c->values[v].period > 1) streams++;
-        if (c->values[v].slot >= slots) slots = c->values[v].slot + 1;
+/* ---- runs -------------------------------------------------------------------------------------------------------- */
+
+/* Whether a value is the same for all elements: then a run reads a vector of it. */
+static int is_one(const tiles_call *c, int64_t value) {
+    return c->constant[value] || (c->values[value].slot < 0 && c->values[value].period == 1);
+}
+
+/* The block's function for a step whose input `side` is the block; NULL if there is none. */
+static tg_block_fn block_step(const tiles_call *c, const tile_step *s, int side) {
+    const int64_t op = s->given->op;
+    switch (s->given->kind) {
+    case TG_TILE_UNARY: return op < TG_UNARY_COUNT ? c->blocks->unary[op] : NULL;
+    case TG_TILE_UNARY_GRAD: return op < TG_UNARY_COUNT ? c->blocks->gradient[op] : NULL;
+    case TG_TILE_BINARY:
+        return op < TG_BINARY_COUNT ? c->blocks->binary[is_one(c, s->given->in[1 - side])][side][op] : NULL;
+    case TG_TILE_COPY: return c->blocks->load;
+    default: return NULL;
     }
+}
+
+/* Which input of a step is the block, if that holds the value `block`. */
+static int block_side(const tile_step *s, int64_t block) {
+    const int64_t *in = s->given->in;
+    return s->binary && in[0] != block && in[1] == block;
+}
+
+/* Finds the runs, and which values they have to themselves. */
+static void find_runs(tiles_call *c) {
+    int64_t maker[MOST_VALUES]; /* the run that makes a value, by its first step; -1: none */
+    c->blocks = tg_active->block[c->dtype];
+    for (int64_t v = 0; v < c->value_count; v++) {
+        c->constant[v] = c->wanted[v] = c->local[v] = 0;
+        maker[v] = -1;
+    }
+    for (int64_t i = 0; i < c->step_count; i++) c->runs[i] = 0;
+    for (int64_t i = 0; i < c->once; i++) c->constant[c->steps[i].given->y] = 1;
+    int64_t room = c->n < RUNS_FROM ? 0 : MOST_OPS; /* a step takes four at most, the end of a run one */
+    for (int64_t i = c->once, end; i < c->step_count; i = end) {
+        for (end = i; end < c->step_count && room >= 5 && block_step(c, &c->steps[end], 0); end++) room -= 4;
+        if (end - i < 2)
+            end = i + 1;
+        else
+            c->runs[i] = end - i, room--;
+        int64_t block = -1;
+        for (int64_t k = i; k < end; k++) {
+            const tile_step *s = &c->steps[k];
+            const int held = c->runs[i] ? block_side(s, block) : 0;
+            for (int side = 0; side < s->inputs; side++) {
+                const int64_t v = s->given->in[side];
+                if (!c->runs[i] || side != held || v != block) c->wanted[v] = 1;
+                if (!c->runs[i] || maker[v] != i) c->local[v] = 0;
+            }
+            block = s->given->y;
+            maker[block] = i;
+            c->local[block] = c->runs[i] && !c->values[block].data && !is_summed(c, block);
+        }
+    }
+}
+
+/* ---- where values are ------------------------------------------------------------------------------------------- */
+
+/* As many elements as leave the tiles of all arrays, and of `slots` slots, in the first cache. */
+static int64_t choose_tile(const tiles_call *c, int64_t slots) {
+    int64_t streams = 0;
+    for (int64_t v = 0; v < c->value_count; v++)
+        if (c->values[v].data && c->values[v].period > 1) streams++;
     const int64_t cache = tg_cache_bytes(1) > 0 ? tg_cache_bytes(1) : 32 << 10;
     int64_t tile = cache / (c->itemsize * (slots + streams + 1));
     tile -= tile % TG_STREAM_BLOCK;
@@ -188,26 +271,67 @@ static int64_t take(tiles_call *c, int64_t bytes) {
     return at;
 }
 
-/* Where each value is, in a thread's memory: slots, patterns, what is gathered for sums. */
+/* Chooses the tile, and where each value is, in a thread's memory: slots, patterns, what is gathered for sums. */
 static void place_values(tiles_call *c) {
-    int64_t slots = 0;
+    int64_t tiles[MOST_VALUES], blocks[MOST_VALUES]; /* where each slot is, as a whole tile and as a block */
+    int64_t slots = 0;                               /* that are whole tiles */
+    for (int64_t v = 0; v < c->value_count; v++) tiles[v] = blocks[v] = -1;
     for (int64_t v = 0; v < c->value_count; v++)
-        if (c->values[v].slot >= slots) slots = c->values[v].slot + 1;
-    const int64_t slot_bytes = aligned(c->tile * c->itemsize);
-    c->bytes = slots * slot_bytes;
+        if (c->values[v].slot >= 0 && !c->local[v] && tiles[c->values[v].slot]++ < 0) slots++;
+    c->tile = choose_tile(c, slots);
+    if (c->unit == 0) c->unit = c->tile;
+    c->bytes = 0;
+    for (int64_t v = 0; v < c->value_count; v++) tiles[v] = -1;
     for (int64_t v = 0; v < c->value_count; v++) {
+        c->offsets[v] = 0;
         const tg_tile_value *value = &c->values[v];
         c->places[v] = place_of(c, value);
         c->streams[v] = (unsigned char)streams(c, v);
-        if (c->places[v] == MADE) c->offsets[v] = value->slot * slot_bytes;
-        if (c->places[v] == PATTERN)
-            c->offsets[v] = take(c, (c->tile + value->repeat * value->period) * value->itemsize);
-        if (c->places[v] == LONG) c->offsets[v] = take(c, c->tile * value->itemsize);
         if (c->places[v] == MADE && !value->data && is_summed(c, v)) {
             c->places[v] = GATHERED;
             c->offsets[v] = take(c, (c->unit < c->n ? c->unit : c->n) * c->itemsize);
+        } else if (c->places[v] == MADE) {
+            int64_t *slot = &(c->local[v] ? blocks : tiles)[value->slot];
+            if (*slot < 0) *slot = take(c, (c->local[v] ? c->blocks->elements : c->tile) * c->itemsize);
+            c->offsets[v] = *slot;
+            if (c->local[v]) c->places[v] = LOCAL;
         }
+        if (c->places[v] == PATTERN)
+            c->offsets[v] = take(c, (c->tile + value->repeat * value->period) * value->itemsize);
+        if (c->places[v] == LONG) c->offsets[v] = take(c, c->tile * value->itemsize);
+        if (c->places[v] == ONE && c->wanted[v]) c->offsets[v] = take(c, c->blocks->elements * c->itemsize);
     }
+}
+
+/* ---- the ops of runs --------------------------------------------------------------------------------------------- */
+
+static void add_op(tiles_call *c, tg_block_fn fn, int64_t value, const tg_tile_step *given) {
+    c->ops[c->op_count++] = (block_op){fn, value, given};
+}
+
+static void make_run(tiles_call *c, int64_t first, int64_t last) {
+    int64_t block = -1; /* the value that it holds */
+    c->begins[first] = c->op_count;
+    for (int64_t i = first; i < last; i++) {
+        const tile_step *s = &c->steps[i];
+        const int64_t *in = s->given->in, y = s->given->y;
+        const int side = block_side(s, block);
+        if (in[side] != block) add_op(c, c->blocks->load, in[side], NULL);
+        if (s->given->kind != TG_TILE_COPY)
+            add_op(c, block_step(c, s, side), s->inputs == 2 ? in[1 - side] : y, s->given);
+        if (c->streams[y]) add_op(c, c->blocks->stream, y, NULL);
+        if (c->wanted[y] || c->places[y] == GATHERED || (c->values[y].data && !c->streams[y]))
+            add_op(c, c->blocks->store, y, NULL);
+        block = y;
+    }
+    add_op(c, c->blocks->stop, c->steps[last - 1].given->y, NULL);
+}
+
+static void make_runs(tiles_call *c) {
+    c->op_count = 0;
+    for (int64_t i = 0; i < c->step_count; i++)
+        if (c->runs[i]) make_run(c, i, i + c->runs[i]);
+    c->ops_at = take(c, c->op_count * (int64_t)sizeof(tg_block_step));
 }
 
 /* ---- in a thread ------------------------------------------------------------------------------------------------ */
@@ -246,6 +370,7 @@ static char *address(const tiles_call *c, int64_t value, char *memory, int64_t n
         if (!v->data) return own;
         char *stored = (char *)v->data + begin * c->itemsize;
         return c->streams[value] && (uintptr_t)stored % TG_ALIGNMENT == 0 ? own : stored;
+    case LOCAL: return own;
     case GATHERED: return own + in_unit * c->itemsize;
     case ONE: return v->data;
     case WHOLE: return (char *)v->data + begin * v->itemsize;
@@ -257,6 +382,37 @@ static char *address(const tiles_call *c, int64_t value, char *memory, int64_t n
         return own;
     }
     return NULL;
+}
+
+/* What a thread's memory holds from the first tile to the last: patterns, single elements as blocks, the ops of runs. */
+static void lay_out_constants(const tiles_call *c, char *memory) {
+    for (int64_t v = 0; v < c->value_count; v++) {
+        const tg_tile_value *value = &c->values[v];
+        if (c->places[v] == PATTERN) lay_out(value, 0, c->tile + value->repeat * value->period, memory + c->offsets[v]);
+        if (c->places[v] == ONE && c->wanted[v]) lay_out(value, 0, c->blocks->elements, memory + c->offsets[v]);
+    }
+    tg_block_step *steps = (tg_block_step *)(memory + c->ops_at);
+    for (int64_t k = 0; k < c->op_count; k++) {
+        const block_op *op = &c->ops[k];
+        const int stays = c->places[op->value] == LOCAL || is_one(c, op->value);
+        steps[k] = (tg_block_step){.fn = op->fn, .data = memory + c->offsets[op->value], .advances = stays ? 0 : -1};
+        if (op->given) steps[k].p0 = op->given->p[0], steps[k].p1 = op->given->p[1];
+    }
+}
+
+/* The run that begins with step `first`, on the whole blocks of n elements from `begin` on: how many elements these are. */
+static int64_t run_blocks(const tiles_call *c, char *memory, char *const *at, int64_t first, int64_t n, int64_t begin) {
+    tg_block_step *steps = (tg_block_step *)(memory + c->ops_at) + c->begins[first];
+    const block_op *ops = c->ops + c->begins[first];
+    for (int64_t k = 0; ops[k].fn != c->blocks->stop; k++) {
+        const int64_t v = ops[k].value;
+        if (!steps[k].advances) continue;
+        steps[k].data = at[v];
+        if (ops[k].fn != c->blocks->stream) continue;
+        steps[k].data = (char *)c->values[v].data + begin * c->itemsize;
+        steps[k].fn = steps[k].data == at[v] ? c->blocks->store : c->blocks->stream; /* it may not be aligned */
+    }
+    return c->blocks->run(n, steps);
 }
 
 static void run_step(const tiles_call *c, const tile_step *s, char *const *at, int64_t n) {
@@ -285,16 +441,32 @@ static void run_step(const tiles_call *c, const tile_step *s, char *const *at, i
     }
 }
 
-/* The n elements from `begin` on. */
-static void run_tile(const tiles_call *c, char *memory, int64_t n, int64_t begin, int64_t in_unit) {
-    char *at[MOST_VALUES];
-    for (int64_t v = 0; v < c->value_count; v++) at[v] = address(c, v, memory, n, begin, in_unit);
-    for (int64_t i = c->once; i < c->step_count; i++) {
+/* Steps [first, last) one by one on n elements that begin at `begin`. */
+static void run_steps(const tiles_call *c, char *const *at, int64_t first, int64_t last, int64_t n, int64_t begin) {
+    for (int64_t i = first; i < last; i++) {
         const int64_t y = c->steps[i].given->y;
         run_step(c, &c->steps[i], at, n);
         if (!c->streams[y]) continue;
         char *stored = (char *)c->values[y].data + begin * c->itemsize;
         if (at[y] != stored) tg_active->move[c->dtype]->stream(n, at[y], stored);
+    }
+}
+
+/* The n elements from `begin` on. */
+static void run_tile(const tiles_call *c, char *memory, int64_t n, int64_t begin, int64_t in_unit) {
+    char *at[MOST_VALUES], *rest[MOST_VALUES];
+    for (int64_t v = 0; v < c->value_count; v++) at[v] = address(c, v, memory, n, begin, in_unit);
+    for (int64_t i = c->once, end; i < c->step_count; i = end) {
+        int64_t done = 0;
+        end = i + 1;
+        if (c->runs[i]) {
+            end = i + c->runs[i];
+            done = run_blocks(c, memory, at, i, n, begin);
+            if (done == n) continue;
+        }
+        for (int64_t v = 0; v < c->value_count; v++)
+            rest[v] = at[v] + (c->places[v] == ONE || c->places[v] == LOCAL ? 0 : done * c->values[v].itemsize);
+        run_steps(c, done ? rest : at, i, end, n - done, begin + done);
     }
 }
 
@@ -323,11 +495,9 @@ static void run_units(void *ctx, int64_t first, int64_t last) {
         return;
     }
     char *at[MOST_VALUES];
-    for (int64_t v = 0; v < c->value_count; v++) {
+    for (int64_t v = 0; v < c->value_count; v++)
         at[v] = c->places[v] == ONE ? c->values[v].data : memory + c->offsets[v];
-        if (c->places[v] == PATTERN)
-            lay_out(&c->values[v], 0, c->tile + c->values[v].repeat * c->values[v].period, at[v]);
-    }
+    lay_out_constants(c, memory);
     for (int64_t i = 0; i < c->once; i++) run_step(c, &c->steps[i], at, c->tile);
     const int64_t end = last * c->unit < c->n ? last * c->unit : c->n;
     for (int64_t unit = first * c->unit; unit < end; unit += c->unit) {
@@ -370,9 +540,9 @@ int tg_tiles(int dtype, int64_t n, int64_t values_count, const tg_tile_value *va
         if (!check_value(&c, &values[v])) return TG_BAD_ARGUMENT;
     int64_t cost;
     if (!check_sums(&c) || !prepare_steps(&c, steps, &cost)) return TG_BAD_ARGUMENT;
-    c.tile = choose_tile(&c);
-    if (c.unit == 0) c.unit = c.tile;
+    find_runs(&c);
     place_values(&c);
+    make_runs(&c);
     if (!place_partials(&c)) return TG_NO_MEMORY;
     const int64_t units = tg_divide_up(n, c.unit), grain = tg_divide_up(TG_CHEAP_GRAIN / cost + 1, c.unit);
     tg_parallel_for(units, grain, run_units, &c);

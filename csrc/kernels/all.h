@@ -21,6 +21,7 @@ const tg_kernels TG_CAT(tg_kernels_, TG_ISA) = {
     .name = TG_STRING(TG_ISA),
     .unary = {&unary_kernels_f32, &unary_kernels_f64},
     .binary = {&binary_kernels_f32, &binary_kernels_f64},
+    .block = {&block_kernels_f32, &block_kernels_f64},
     .move = {&move_kernels_f32, &move_kernels_f64},
     .reduce = {&reduce_kernels_f32, &reduce_kernels_f64},
     .softmax = {&softmax_kernels_f32, &softmax_kernels_f64},

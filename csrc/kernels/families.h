@@ -6,6 +6,7 @@
 
 #include "unary.h"
 #include "binary.h"
+#include "block.h"
 #include "move.h"
 #include "reduce.h"
 #include "softmax.h"

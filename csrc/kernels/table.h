@@ -8,6 +8,7 @@
 #include "../core/core.h"
 #include "unary_table.h"
 #include "binary_table.h"
+#include "block_table.h"
 #include "map_types.h"
 #include "move_table.h"
 #include "reduce_table.h"
@@ -22,6 +23,7 @@ typedef struct {
     const char *name;
     const tg_unary_kernels *unary[2];
     const tg_binary_kernels *binary[2];
+    const tg_block_kernels *block[2];
     const tg_move_kernels *move[2];
     const tg_reduce_kernels *reduce[2];
     const tg_softmax_kernels *softmax[2];
