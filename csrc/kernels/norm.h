@@ -76,7 +76,7 @@ static void FN(norm_fwd)(const tg_norm_call *call, int64_t begin, int64_t end) {
 }
 
 /* The sums of all columns' lanes are added to out. t: (cols rounded up to LANES), overwritten; out: (cols) */
-TG_INLINE void FN(add_column_sums)(int64_t cols, vec *t, real *out) {
+static __attribute__((noinline)) void FN(add_column_sums)(int64_t cols, vec *t, real *out) {
     for (int64_t c = 0; c < cols; c += LANES) {
         v_transpose(t + c);
         for (int64_t half = LANES / 2; half; half /= 2)

@@ -15,7 +15,7 @@
 enum { FN(NARROW_COLS) = 32 };
 
 /* Up to LANES rows of up to NARROW_COLS columns: t[c] is column c. x: (rows, cols), t: (NARROW_COLS) */
-TG_INLINE void FN(load_columns)(int64_t rows, int64_t cols, const real *x, vec *t) {
+static __attribute__((noinline)) void FN(load_columns)(int64_t rows, int64_t cols, const real *x, vec *t) {
     for (int64_t c = 0; c < cols; c += LANES) {
         vec tile[TG_VECTOR_BYTES * 8 / TG_BITS];
 #pragma GCC unroll 16
@@ -27,7 +27,7 @@ TG_INLINE void FN(load_columns)(int64_t rows, int64_t cols, const real *x, vec *
 }
 
 /* The way back; t is left as it was. y: (rows, cols) */
-TG_INLINE void FN(store_columns)(int64_t rows, int64_t cols, const vec *t, real *y) {
+static __attribute__((noinline)) void FN(store_columns)(int64_t rows, int64_t cols, const vec *t, real *y) {
     for (int64_t c = 0; c < cols; c += LANES) {
         vec tile[TG_VECTOR_BYTES * 8 / TG_BITS];
 #pragma GCC unroll 16
