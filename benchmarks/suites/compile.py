@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -182,22 +183,23 @@ def _inference(setting: Setting) -> Iterator[Row]:
             x = mlp.inputs(batch, layers, setting.dtype)[0]
             xs = tensorgrad.tensor(x)
             model = steps.tensorgrad_model(layers, setting.dtype)
-            with tensorgrad.no_grad():
-                predict = ready(model, xs)
+            predict = ready(_without_grad(tensorgrad.no_grad, model), xs)
             contenders: dict[str, Any] = {
-                "tensorgrad": _without_grad(tensorgrad.no_grad, predict, xs),
-                "eager": _without_grad(tensorgrad.no_grad, model, xs),
+                "tensorgrad": partial(predict, xs),
+                "eager": partial(_without_grad(tensorgrad.no_grad, model), xs),
                 "numpy": steps.numpy_model(x, layers),
             }
             if torch:
                 given = torch.tensor(x)
                 network = steps.torch_model(torch, layers, setting.dtype)
-                contenders["torch"] = _without_grad(torch.inference_mode, network, given)
+                contenders["torch"] = partial(
+                    _without_grad(torch.inference_mode, network), given
+                )
                 _torch_compiled(
                     setting,
                     contenders,
-                    lambda network=network, given=given: _without_grad(
-                        torch.inference_mode, torch.compile(network), given
+                    lambda network=network, given=given: partial(
+                        torch.compile(_without_grad(torch.no_grad, network)), given
                     ),
                     name,
                 )
@@ -206,12 +208,14 @@ def _inference(setting: Setting) -> Iterator[Row]:
             yield from setting.row(name, family, contenders, blas=True, turn=0.01)
 
 
-def _without_grad(mode: Callable[[], Any], model: Callable[..., Any], x: Any) -> Callable[[], Any]:
-    def run() -> Any:
+def _without_grad(mode: Callable[[], Any], model: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The model, without a tape. What compiles compiles the mode too: it costs nothing then."""
+
+    def predict(x: Any) -> Any:
         with mode():
             return model(x)
 
-    return run
+    return predict
 
 
 # ---- a chain of elementwise ops ------------------------------------------------------------------------
