@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tensorgrad._captures import captures, current_capture
-from tensorgrad._native import address_of, ffi
+from tensorgrad._native import address_of, ffi, lib
 from tensorgrad._tensor import Tensor, as_tensor
 from tensorgrad.autograd import _tape
 from tensorgrad.compiler._arguments import Signature, flatten, unflatten
@@ -84,17 +84,16 @@ class Compiled:
         structure = (flatten(args, leaves), flatten(kwargs, leaves))
         tensors = [t if isinstance(t, Tensor) else as_tensor(t, "compile") for t in leaves]
         signature = Signature(structure, tensors)
-        self._enter()
-        try:
-            found = self._find(signature, tensors)
-            if found is None or not found.confirmed:
-                return self._record(signature, found, structure, tensors)
-            if found is not self._last:
-                self._last = found
-                self._quick = call_function(found, self._lock)
-            return found.run(tensors)
-        finally:
-            self._leave()
+        return self._alone(self._call, signature, structure, tensors)
+
+    def _call(self, signature: Signature, structure: Any, tensors: list[Tensor]) -> Any:
+        found = self._find(signature, tensors)
+        if found is None or not found.confirmed:
+            return self._record(signature, found, structure, tensors)
+        if found is not self._last:
+            self._last = found
+            self._quick = call_function(found, self._lock)
+        return found.run(tensors)
 
     def scan(self, *args: Any) -> Any:
         """Calls the function with the first elements along axis 0 of all arguments, then with the second,
@@ -152,21 +151,23 @@ class Compiled:
         while i < rows.n:
             count = min(chunk, rows.n - i)
             table = bases + np.arange(i, i + count)[:, None] * steps
-            self._enter()
-            try:
-                if not replay.holds():
-                    break
-                began = perf_counter()
-                replay.program.run(count, ffi.from_buffer("void *[]", table))
-                replay.after(tensors, ())
-            finally:
-                self._leave()
+            began = perf_counter()
+            if not self._alone(self._run_table, replay, count, table, tensors):
+                break
             i += count
             # signals are handled between chunks
             chunk = max(1, int(count * _CHUNK_SECONDS / max(perf_counter() - began, 1e-9)))
         if rows.structure is None:
             rows.structure = replay.structure
         return i - start
+
+    def _run_table(self, replay: Replay, count: int, table: Any, tensors: list[Tensor]) -> bool:
+        """`count` runs, if what the program takes for granted holds. table: (count, slots) addresses"""
+        holds: bool = replay.holds()
+        if holds:
+            replay.program.run(count, ffi.from_buffer("void *[]", table))
+            replay.after(tensors, ())
+        return holds
 
     def run(self, batches: Iterable[Any]) -> list[Any]:
         """Calls the function with every batch of a loader, several in one call into C.
@@ -199,12 +200,9 @@ class Compiled:
         """Runs batches that the program of the last run takes, in one call if nothing has changed."""
         last = self._last
         if len(waiting) > 1 and last is not None and last.takes(waiting[0]):
-            self._enter()
-            try:
-                if last.holds():
-                    return last.run_many(waiting)
-            finally:
-                self._leave()
+            results = self._alone(lambda: last.run_many(waiting) if last.holds() else None)
+            if results is not None:
+                return results
         return [self(*args) for args in waiting]
 
     # ---- seeing what it does
@@ -248,11 +246,7 @@ class Compiled:
         if self._parts is not None:
             return self._compiled_part().profile(*args, repeats=repeats)
         replay, tensors = self._ready(args)
-        self._enter()
-        try:
-            replay.profile = profile(replay, tensors, repeats)
-        finally:
-            self._leave()
+        replay.profile = self._alone(profile, replay, tensors, repeats)
         self._last = replay
         return self.explain()
 
@@ -323,17 +317,20 @@ class Compiled:
             self(*args)
         raise CaptureError(f"compile: {self._name} is recorded anew in each call")
 
-    def _enter(self) -> None:
-        """Waits for calls in other threads. Raises CaptureError in a call from within a call."""
+    def _alone(self, work: Callable[..., Any], *args: Any) -> Any:
+        """work(*args), after calls in other threads. Raises CaptureError in a call from within a call.
+
+        An interrupt is raised after a call, or where a function begins. So the lock is taken by `with`
+        and what is given back without a call: there is no place where it could stay taken."""
         me = get_ident()
         if self._owner == me:
             raise CaptureError("compile: a compiled function called itself")
-        self._lock.acquire()
-        self._owner = me
-
-    def _leave(self) -> None:
-        self._owner = 0
-        self._lock.release()
+        with self._lock:
+            try:
+                self._owner = me
+                return work(*args)
+            finally:
+                self._owner = 0
 
     def _find(self, signature: Signature, tensors: Sequence[Tensor]) -> Replay | None:
         for number in reversed(self._replays):
@@ -362,7 +359,9 @@ class Compiled:
             inspect.unwrap(self._function),
             self._fallback,
         )
-        with recorder:
+        me = get_ident()
+        try:
+            recorder.start(me)
             result = self._function(*args, **kwargs)
             if recorder.stopped:
                 self._split(recorder.stopped, recorder.stopped_at)
@@ -370,6 +369,10 @@ class Compiled:
             if recorder.error is not None:
                 raise recorder.error
             found = outcome(recorder, guards, leaves, had, result, tensors, self._keep_grads)
+        finally:  # one call, at the end: an interrupt that comes now is raised after it
+            if me in captures:
+                del captures[me]
+            lib.tg_record(0)
         changed = guards.changed() or ("" if recorder.python_steps else guards.options_changed())
         if changed:
             raise CaptureError(

@@ -49,7 +49,7 @@ def call_function(replay: Any, lock: Any) -> Any:
     scope = Scope(MISSED=MISSED, Tensor=Tensor, Storage=Storage, clock=clock)
     name = scope.name
     n = len(replay.kinds)
-    addresses, release = name(program.addresses), name(lock.release)
+    addresses, lock_name = name(program.addresses), name(lock)
     lines = ["try:", f"    if len(args) != {n}: return MISSED"]
     if n:
         lines.append(f"    {''.join(f't{i}, ' for i in range(n))}= args")
@@ -62,7 +62,8 @@ def call_function(replay: Any, lock: Any) -> Any:
             lines.append(f"    if id(t{i}._storage) in {name(replay.elsewhere)}: return MISSED")
     lines += [f"    if {condition}: return MISSED" for condition in _conditions(scope, replay)]
     lines += ["except ValueError:", "    return MISSED"]
-    lines += [f"if not {name(lock.acquire)}(False): return MISSED", "try:"]
+    # no interrupt comes between `with` and what it does; a lock that is taken may be this thread's own
+    lines += [f"if {name(lock.locked)}(): return MISSED", f"with {lock_name}:"]
     lines += [f"    {addresses}[{i}] = t{i}._ptr" for i in range(n)]
     new_storage, alloc = name(Storage.__new__), name(lib.tg_alloc)
     for i, nbytes in enumerate(replay.made_bytes):
@@ -71,16 +72,14 @@ def call_function(replay: Any, lock: Any) -> Any:
             f"    {addresses}[{n + i}] = s{i}.ptr = {alloc}({nbytes})",
             f"    s{i}.written = 0",
         ]
+    if replay.written:  # told before: an interrupt may come right after the run
+        lines.append("    now = clock()")
+        lines += [f"    {name(storage)}.written = now" for storage in replay.written]
     run, failed, done = name(lib.tg_program_run), name(program.failed), name(program.done)
     lines += [
         f"    status = {run}({name(program.c)}, 1, {addresses}, {failed}, {done})",
         f"    if status: {name(program.raise_failure)}(status)",
-        "finally:",
-        f"    {release}()",
     ]
-    if replay.written:
-        lines.append("now = clock()")
-        lines += [f"{name(storage)}.written = now" for storage in replay.written]
     discarded = name(DISCARDED)
     for leaf, result in replay.gradients:
         kept = "None" if result is None else discarded

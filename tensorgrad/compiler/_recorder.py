@@ -237,14 +237,11 @@ class Recorder:
 
     # ---- being active
 
-    def __enter__(self) -> Recorder:
-        captures[get_ident()] = self
+    def start(self, thread: int) -> None:
+        """Records the calls of this thread, whose number is given, until `captures` has no recorder for
+        it and `tg_record(0)` was called."""
+        captures[thread] = self
         lib.tg_record(1)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        lib.tg_record(0)
-        captures.pop(get_ident(), None)
 
     def pause(self, on: bool) -> None:
         """Begins or ends a time in which nothing is recorded."""
