@@ -190,6 +190,7 @@ def _inside_op() -> bool:
 
 _FUNCTION = _PACKAGE + os.path.join("autograd", "_function.py")
 _TABLES = frozenset(("arrays", "done", "gradients", "grads", "means", "momenta", "squares"))
+_STATES = {"started": 1, "hyper": 7 * 8}  # tables of the library's own memory: bytes of each
 
 
 class Recorder:
@@ -341,10 +342,11 @@ class Recorder:
             elif name in _TABLES or name in ("params", "top"):
                 n = 2 * count if name == "gradients" else count
                 arguments.append(Data(tuple(self.resolve(w) for w in _words(word, n))))
-            elif name == "started":
-                arguments.append(self._state(word, count))
-            elif name in ("hyper", "generator"):
-                arguments.append(self._state(word, 64))
+            elif name in _STATES:
+                nbytes = _STATES[name]
+                arguments.append(Data(tuple(self._state(w, nbytes) for w in _words(word, count))))
+            elif name == "generator":
+                arguments.append(self._state(word, 16))
             else:
                 arguments.append(self.resolve(word))
         return arguments

@@ -9,6 +9,7 @@ from tensorgrad.compiler._passes._dead import dead
 from tensorgrad.compiler._passes._epilogues import epilogues
 from tensorgrad.compiler._passes._fold import fold
 from tensorgrad.compiler._passes._lower import lower
+from tensorgrad.compiler._passes._updates import updates
 from tensorgrad.compiler._recorder import Record
 
 
@@ -21,6 +22,7 @@ PASSES: dict[str, Callable[[list[Record]], list[Record]]] = {
     "lower": lower,
     "dead": dead,
     "fold": fold,
+    "updates": updates,
     "epilogues": epilogues,
     "chains": chains,
     "plan": _plan,
