@@ -376,6 +376,17 @@ int64_t tg_tiles_unit(int64_t outer, int64_t n, int64_t inner);
 const char *tg_function_name(int function); /* NULL past the end */
 int tg_function_words(int function);        /* how many arguments it takes */
 
+/* Steps that may run at the same time: a lane is some steps that follow one another, the lanes of a group follow one another and
+ * have nothing to do with each other. */
+enum { TG_MOST_LANES = 16 };
+typedef struct {
+    int64_t first;       /* the step with which the first lane begins */
+    int64_t lanes;       /* at most TG_MOST_LANES */
+    const int64_t *ends; /* (lanes): the step behind the last of each */
+    const int64_t *work; /* (lanes): how long each takes, in any unit, > 0 */
+    int64_t threads;     /* with more than these its steps run one after another, each on all threads */
+} tg_group;
+
 typedef struct {
     int64_t steps;
     const int32_t *functions; /* (steps) */
@@ -386,6 +397,8 @@ typedef struct {
     const int32_t *slots;   /* (patches): which slot */
     const int64_t *offsets; /* (patches): bytes from there */
     int64_t slot_count;
+    int64_t group_count;
+    const tg_group *groups; /* (group_count), by their first steps */
 } tg_program;
 
 /* Runs the program `times` times. addresses: (times, slot_count), what the slots are in each run. *failed: the step that gave a

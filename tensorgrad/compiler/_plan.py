@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from tensorgrad._native import lib
@@ -37,14 +38,26 @@ class Plan:
 
 
 def lifetimes(records: Sequence[Any], buffers: Sequence[Any]) -> dict[int, Life]:
-    """By the id of a buffer of the program's own: its life."""
+    """By the id of a buffer of the program's own: its life. What one step of a group uses that may run side
+    by side is alive in all of them."""
     found: dict[int, Life] = {}
     own = {id(b) for b in buffers if b.kind in ("local", "result")}
-    for i, record in enumerate(records):
+    for (begin, end), record in zip(_spans(records), records):
         for access in record.accesses:
             key = id(access.buffer)
             if key in own:
-                found[key] = (found[key][0] if key in found else i, i)
+                found[key] = (found[key][0] if key in found else begin, end)
+    return found
+
+
+def _spans(records: Sequence[Any]) -> list[Life]:
+    """For each step the first and the last of those that may run while it does."""
+    found: list[Life] = []
+    for _, group in groupby(
+        enumerate(records), key=lambda r: ("group", r[1].lane.group) if r[1].lane else r[0]
+    ):
+        numbers = [i for i, _ in group]
+        found += [(numbers[0], numbers[-1])] * len(numbers)
     return found
 
 

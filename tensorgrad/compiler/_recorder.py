@@ -65,12 +65,26 @@ class Buffer:
         return f"<{self.kind} {self.number}: {self.nbytes} bytes>"
 
 
+class Lane:
+    """Steps that follow one another and may run beside those of the group's other lanes, which lie next to
+    them. group: equal in those, and in no others. work: how long they take, in nanoseconds, about.
+    threads: with more than these the steps are faster one by one."""
+
+    __slots__ = ("group", "threads", "work")
+
+    def __init__(self, group: int, work: int, threads: int) -> None:
+        self.group = group
+        self.work = work
+        self.threads = threads
+
+
 class Record:
     """One call: the function, its arguments (integers, floats, Pointers, Data, None for NULL), what it
     reads and writes, and the line of the user's code that it comes from. callback: the Python function
-    that a call of tg_call_back ends in. note: what the optimizer did to it, for `explain`."""
+    that a call of tg_call_back ends in. note: what the optimizer did to it, for `explain`.
+    lane: where it may run beside others."""
 
-    __slots__ = ("accesses", "arguments", "callback", "function", "note", "site")
+    __slots__ = ("accesses", "arguments", "callback", "function", "lane", "note", "site")
 
     def __init__(
         self,
@@ -80,6 +94,7 @@ class Record:
         accesses: list[Access] | None = None,
         callback: Callback | None = None,
         note: str = "",
+        lane: Lane | None = None,
     ) -> None:
         self.function = function
         self.arguments = tuple(arguments)
@@ -90,6 +105,7 @@ class Record:
         self.site = site
         self.callback = callback
         self.note = note
+        self.lane = lane
 
     @property
     def name(self) -> str:
@@ -593,4 +609,4 @@ def tg_recorded(number: int, words: Any) -> None:
         recorder.told(number, words)
 
 
-__all__ = ["Buffer", "Callback", "Record", "Recorder", "user_frame", "user_line"]
+__all__ = ["Buffer", "Callback", "Lane", "Record", "Recorder", "user_frame", "user_line"]

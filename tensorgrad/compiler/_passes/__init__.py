@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from tensorgrad.compiler._passes._beside import beside
 from tensorgrad.compiler._passes._chains import chains
 from tensorgrad.compiler._passes._dead import dead
 from tensorgrad.compiler._passes._epilogues import epilogues
@@ -25,6 +26,7 @@ PASSES: dict[str, Callable[[list[Record]], list[Record]]] = {
     "updates": updates,
     "epilogues": epilogues,
     "chains": chains,
+    "beside": beside,
     "plan": _plan,
 }
 
