@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from itertools import combinations, pairwise
+from itertools import combinations, permutations
 from typing import Any
 
 import numpy as np
@@ -123,21 +123,46 @@ def test_lanes_have_nothing_to_do_with_each_other(model: str, always: None) -> N
                 assert all(commute(a, b) for a in one for b in other)
 
 
+def runs(program: Any, lane: list[Record], modes: str) -> list[tuple[int, int]]:
+    """The runs of the arena that a lane reads or writes."""
+    offsets = program.plan.offsets
+    found = []
+    for record in lane:
+        for access in record.accesses:
+            at = offsets.get(id(access.buffer))
+            if at is not None and access.mode in modes.split():
+                found.append((at + access.begin, at + access.end))
+    return found
+
+
+def assert_apart(program: Any) -> None:
+    """Asserts that no lane writes where another one reads or writes."""
+    for lanes in lanes_of(program).values():
+        for one, other in permutations(lanes.values(), 2):
+            for begin, end in runs(program, one, "w rw"):
+                assert all(end <= b or e <= begin for b, e in runs(program, other, "r w rw"))
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_lanes_share_no_memory_of_the_arena(model: str, always: None) -> None:
     _, run = trained(tuple(PASSES), *MODELS[model])
     for program in programs(run):
-        offsets = program.plan.offsets
-        for lanes in lanes_of(program).values():
-            used = {
-                id(access.buffer): access.buffer
-                for lane in lanes.values()
-                for record in lane
-                for access in record.accesses
-                if id(access.buffer) in offsets
-            }
-            places = sorted((offsets[key], offsets[key] + b.nbytes) for key, b in used.items())
-            assert all(one[1] <= other[0] for one, other in pairwise(places))
+        assert_apart(program)
+
+
+def test_a_result_takes_no_place_that_another_lane_reads(always: None) -> None:
+    w, v = tensorgrad.randn((64, 64)), tensorgrad.randn((64, 64))
+
+    @compiled
+    def f(x: Any) -> Any:
+        h = x @ w
+        return h @ v, h.exp() @ w  # the last use of h
+
+    for _ in range(3):
+        f(tensorgrad.ones((64, 64)))
+    (program,) = programs(f)
+    assert lanes_of(program)
+    assert_apart(program)
 
 
 @pytest.mark.parametrize("model", MODELS)
