@@ -156,7 +156,7 @@ def test_a_result_takes_no_place_that_another_lane_reads(always: None) -> None:
     @compiled
     def f(x: Any) -> Any:
         h = x @ w
-        return h @ v, h.exp() @ w  # the last use of h
+        return h @ v @ v, h.exp() @ w  # the last use of h
 
     for _ in range(3):
         f(tensorgrad.ones((64, 64)))
