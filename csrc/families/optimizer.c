@@ -12,15 +12,16 @@ typedef struct {
     const tg_optimizer_kernels *kernels;
     size_t itemsize;
     int64_t count;
-    const int64_t *sizes;      /* (count) */
-    void *const *arrays;       /* (count): parameters, or what is scaled */
-    const void *const *inputs; /* (count): gradients, or what is squared */
-    void *const *first;        /* (count) or NULL: momenta, or averages of gradients */
-    void *const *second;       /* (count) or NULL: averages of squares */
-    void *const *top;          /* (count) or NULL: the largest of these */
-    const uint8_t *started;    /* (count) or NULL */
-    const double *hyper;
-    const tg_adam_step *steps; /* (count) */
+    const int64_t *sizes;         /* (count) */
+    void *const *arrays;          /* (count): parameters, or what is scaled */
+    const void *const *inputs;    /* (count): gradients, or what is squared */
+    void *const *first;           /* (count) or NULL: momenta, or averages of gradients */
+    void *const *second;          /* (count) or NULL: averages of squares */
+    void *const *top;             /* (count) or NULL: the largest of these */
+    uint8_t *const *started;      /* (count) or NULL */
+    const double *const *factors; /* (count) or NULL */
+    const double *const *hyper;   /* (count) */
+    const tg_adam_step *steps;    /* (count) */
     double factor;
     double *sums; /* (pieces) */
 } optimizer_call;
@@ -68,35 +69,41 @@ static int complete(int64_t count, const int64_t *sizes, const void *const *grad
 }
 
 static void *at(const optimizer_call *c, void *const *arrays, int64_t a, int64_t begin) {
-    return arrays ? (char *)arrays[a] + (size_t)begin * c->itemsize : NULL;
+    return arrays && arrays[a] ? (char *)arrays[a] + (size_t)begin * c->itemsize : NULL;
 }
 static const void *input_at(const optimizer_call *c, int64_t a, int64_t begin) {
     return (const char *)c->inputs[a] + (size_t)begin * c->itemsize;
 }
 
+static double factor_of(const double *const *factors, int64_t a) { return factors && factors[a] ? *factors[a] : 1; }
+
 /* ---- SGD --------------------------------------------------------------------------------------------------------- */
+
+static int has_momentum(const optimizer_call *c, int64_t a) { return c->first && c->hyper[a][1] != 0; }
 
 static void sgd_piece(const optimizer_call *c, int64_t a, int64_t begin, int64_t size, double *sum) {
     (void)sum;
     if (!c->inputs[a]) return;
-    const tg_sgd_step step = {.lr = c->hyper[0],
-                              .momentum = c->hyper[1],
-                              .fresh = c->first && c->started[a] ? 1 - c->hyper[2] : 1,
-                              .weight_decay = c->hyper[3],
-                              .nesterov = c->hyper[4] != 0,
-                              .sign = c->hyper[5] != 0 ? -1 : 1};
-    c->kernels->sgd(size, at(c, c->arrays, a, begin), input_at(c, a, begin), at(c, c->first, a, begin), &step);
+    const double *hyper = c->hyper[a];
+    const int momentum = has_momentum(c, a);
+    const tg_sgd_step step = {.factor = factor_of(c->factors, a),
+                              .lr = hyper[0],
+                              .momentum = hyper[1],
+                              .fresh = momentum && *c->started[a] ? 1 - hyper[2] : 1,
+                              .weight_decay = hyper[3],
+                              .nesterov = hyper[4] != 0,
+                              .sign = hyper[5] != 0 ? -1 : 1};
+    c->kernels->sgd(size, at(c, c->arrays, a, begin), input_at(c, a, begin),
+                    momentum ? at(c, c->first, a, begin) : NULL, &step);
 }
 static void sgd_range(void *ctx, int64_t begin, int64_t end) { each_piece(ctx, begin, end, sgd_piece, NULL); }
 
 int tg_sgd(int dtype, int64_t count, const int64_t *sizes, void *const *params, const void *const *grads,
-           void *const *momenta, uint8_t *started, const double *hyper) {
+           const double *const *factors, void *const *momenta, uint8_t *const *started, const double *const *hyper) {
     const int64_t length = check(dtype, count, sizes, params);
     if (length < 0) return (int)-length;
     if (count == 0) return TG_OK;
     if (!grads || !hyper || (momenta && !started)) return TG_BAD_ARGUMENT;
-    const int momentum = momenta && hyper[1] != 0;
-    if (momentum && !complete(count, sizes, grads, momenta)) return TG_BAD_ARGUMENT;
     optimizer_call call = {
         .kernels = tg_active->optimizer[dtype],
         .itemsize = tg_itemsize(dtype),
@@ -104,13 +111,19 @@ int tg_sgd(int dtype, int64_t count, const int64_t *sizes, void *const *params, 
         .sizes = sizes,
         .arrays = params,
         .inputs = grads,
-        .first = momentum ? momenta : NULL,
+        .first = momenta,
         .started = started,
+        .factors = factors,
         .hyper = hyper,
     };
+    for (int64_t a = 0; a < count; a++) {
+        if (!grads[a]) continue;
+        if (!hyper[a]) return TG_BAD_ARGUMENT;
+        if (has_momentum(&call, a) && ((sizes[a] > 0 && !momenta[a]) || !started[a])) return TG_BAD_ARGUMENT;
+    }
     run(length, sgd_range, &call);
-    for (int64_t a = 0; momentum && a < count; a++)
-        if (grads[a]) started[a] = 1;
+    for (int64_t a = 0; a < count; a++)
+        if (grads[a] && has_momentum(&call, a)) *started[a] = 1;
     return TG_OK;
 }
 
@@ -124,49 +137,50 @@ static void adam_piece(const optimizer_call *c, int64_t a, int64_t begin, int64_
 }
 static void adam_range(void *ctx, int64_t begin, int64_t end) { each_piece(ctx, begin, end, adam_piece, NULL); }
 
-/* Counts the step of every parameter that has a gradient and derives its numbers. As rounded, a beta and the 1 - beta computed
- * from it add up to 1, so the averages have no bias. steps: (count) */
-static void count_steps(int dtype, int64_t count, const void *const *grads, float *const *done, const double *hyper,
-                        tg_adam_step *steps) {
+/* The numbers of step t. As rounded, a beta and the 1 - beta computed from it add up to 1, so the averages have no bias. */
+static tg_adam_step adam_step(int dtype, const double *hyper, float t) {
     const double lr = hyper[0], decay = hyper[4];
     const double beta1 = dtype == TG_F32 ? (double)(float)hyper[1] : hyper[1];
     const double beta2 = dtype == TG_F32 ? (double)(float)hyper[2] : hyper[2];
     const int decoupled = hyper[5] != 0;
-    const tg_adam_step *last = NULL; /* most often all parameters are at the same step, and pow is slow */
-    float t = 0;
+    return (tg_adam_step){.beta1 = beta1,
+                          .beta2 = beta2,
+                          .eps = hyper[3],
+                          .sign = hyper[6] != 0 ? -1 : 1,
+                          .decay = decoupled ? 0 : decay,
+                          .keep = decoupled ? 1 - lr * decay : 1,
+                          .rate = lr / (1 - pow(beta1, (double)t)),
+                          .scale = 1 / sqrt(1 - pow(beta2, (double)t))};
+}
+
+/* Counts the step of every parameter that has a gradient and derives its numbers. steps: (count) */
+static void count_steps(int dtype, int64_t count, const void *const *grads, const double *const *factors,
+                        float *const *done, const double *const *hyper, tg_adam_step *steps) {
+    int64_t last = -1; /* most often parameters are at the same step as the one before, and pow is slow */
     for (int64_t a = 0; a < count; a++) {
         if (!grads[a]) continue;
         *done[a] += 1;
-        if (last && *done[a] == t) {
-            steps[a] = *last;
-            continue;
-        }
-        t = *done[a];
-        last = &steps[a];
-        steps[a] = (tg_adam_step){.beta1 = beta1,
-                                  .beta2 = beta2,
-                                  .eps = hyper[3],
-                                  .sign = hyper[6] != 0 ? -1 : 1,
-                                  .decay = decoupled ? 0 : decay,
-                                  .keep = decoupled ? 1 - lr * decay : 1,
-                                  .rate = lr / (1 - pow(beta1, (double)t)),
-                                  .scale = 1 / sqrt(1 - pow(beta2, (double)t))};
+        steps[a] = last >= 0 && hyper[a] == hyper[last] && *done[a] == *done[last]
+                       ? steps[last]
+                       : adam_step(dtype, hyper[a], *done[a]);
+        steps[a].factor = factor_of(factors, a);
+        last = a;
     }
 }
 
 int tg_adam(int dtype, int64_t count, const int64_t *sizes, void *const *params, const void *const *grads,
-            void *const *means, void *const *squares, void *const *top, float *const *done, const double *hyper) {
+            const double *const *factors, void *const *means, void *const *squares, void *const *top,
+            float *const *done, const double *const *hyper) {
     const int64_t length = check(dtype, count, sizes, params);
     if (length < 0) return (int)-length;
     if (count == 0) return TG_OK;
     if (!grads || !means || !squares || !done || !hyper) return TG_BAD_ARGUMENT;
     if (!complete(count, sizes, grads, means) || !complete(count, sizes, grads, squares)) return TG_BAD_ARGUMENT;
-    if (top && !complete(count, sizes, grads, top)) return TG_BAD_ARGUMENT;
     for (int64_t a = 0; a < count; a++)
-        if (grads[a] && !done[a]) return TG_BAD_ARGUMENT;
+        if (grads[a] && (!done[a] || !hyper[a])) return TG_BAD_ARGUMENT;
     tg_adam_step *steps = tg_scratch(0, (size_t)count * sizeof *steps); /* (count) */
     if (!steps) return TG_NO_MEMORY;
-    count_steps(dtype, count, grads, done, hyper, steps);
+    count_steps(dtype, count, grads, factors, done, hyper, steps);
     optimizer_call call = {
         .kernels = tg_active->optimizer[dtype],
         .itemsize = tg_itemsize(dtype),

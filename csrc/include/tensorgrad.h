@@ -314,21 +314,26 @@ int tg_linear_chain_grad(int dtype, int64_t rows, int64_t count, const tg_layer 
 
 /* ---- optimizers: one call over all parameters ------------------------------------------------------------------- */
 
-/* hyper[0..5]: learning rate, momentum, dampening, weight decay, nesterov (0 or 1), maximize (0 or 1): read from memory, so
- * that a recorded call sees their current values. momenta: NULL without momentum, else a table of buffers, zeros at first;
- * started[i] is 0 until buffer i holds a value (in the first step it takes the gradient as it is), then 1. grads[i] NULL skips
- * parameter i. As in Sutskever et al. 2013 with PyTorch's conventions: g += decay * w; v = momentum * v + (1 - dampening) * g;
+/* Every argument is a table of what belongs to each parameter, so that those with options of their own take no call of their
+ * own; grads[i] NULL skips parameter i. factors, or factors[i], may be NULL; else gradient i is multiplied by factors[i][0],
+ * rounded, as it is read: what tg_multi_scale would have left in it. */
+
+/* hyper[i][0..5]: learning rate, momentum, dampening, weight decay, nesterov (0 or 1), maximize (0 or 1): read from memory, so
+ * that a recorded call sees their current values. momenta: buffers, zeros at first; started[i][0] is 0 until buffer i holds a
+ * value (in the first step it takes the gradient as it is), then 1; neither is needed for parameters without momentum.
+ * As in Sutskever et al. 2013 with PyTorch's conventions: g += decay * w; v = momentum * v + (1 - dampening) * g;
  * g = nesterov ? g + momentum * v : v; w -= lr * g. */
 int tg_sgd(int dtype, int64_t count, const int64_t *sizes, void *const *params, const void *const *grads,
-           void *const *momenta, uint8_t *started, const double *hyper);
+           const double *const *factors, void *const *momenta, uint8_t *const *started, const double *const *hyper);
 
-/* Adam (Kingma and Ba 2015) and AdamW (Loshchilov and Hutter 2019). hyper[0..6]: learning rate, beta1, beta2, eps, weight decay,
- * decoupled (0 or 1), maximize (0 or 1), read from memory like the steps done[i][0], to which the call adds 1. means, squares:
- * tables of buffers, zeros at first; top: the largest squares so far (amsgrad, Reddi et al. 2018), or NULL. grads[i] NULL skips
- * parameter i. g += decay * w, or decoupled: w -= lr * decay * w; m = beta1 * m + (1 - beta1) * g; v = beta2 * v + (1 - beta2) *
- * g * g; w -= lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps), with top instead of v where it is given. */
+/* Adam (Kingma and Ba 2015) and AdamW (Loshchilov and Hutter 2019). hyper[i][0..6]: learning rate, beta1, beta2, eps, weight
+ * decay, decoupled (0 or 1), maximize (0 or 1), read from memory like the steps done[i][0], to which the call adds 1. means,
+ * squares: buffers, zeros at first; top, or top[i], may be NULL: the largest squares so far (amsgrad, Reddi et al. 2018).
+ * g += decay * w, or decoupled: w -= lr * decay * w; m = beta1 * m + (1 - beta1) * g; v = beta2 * v + (1 - beta2) * g * g;
+ * w -= lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps), with top instead of v where it is given. */
 int tg_adam(int dtype, int64_t count, const int64_t *sizes, void *const *params, const void *const *grads,
-            void *const *means, void *const *squares, void *const *top, float *const *done, const double *hyper);
+            const double *const *factors, void *const *means, void *const *squares, void *const *top,
+            float *const *done, const double *const *hyper);
 
 /* total[0] = sum over all arrays of the sum of squares, accumulated in double */
 int tg_multi_sumsq(int dtype, int64_t count, const int64_t *sizes, const void *const *arrays, double *total);
@@ -371,6 +376,17 @@ int64_t tg_tiles_unit(int64_t outer, int64_t n, int64_t inner);
 const char *tg_function_name(int function); /* NULL past the end */
 int tg_function_words(int function);        /* how many arguments it takes */
 
+/* Steps that may run at the same time: a lane is some steps that follow one another, the lanes of a group follow one another and
+ * have nothing to do with each other. */
+enum { TG_MOST_LANES = 16 };
+typedef struct {
+    int64_t first;       /* the step with which the first lane begins */
+    int64_t lanes;       /* at most TG_MOST_LANES */
+    const int64_t *ends; /* (lanes): the step behind the last of each */
+    const int64_t *work; /* (lanes): how long each takes, in any unit, > 0 */
+    int64_t threads;     /* with more than these its steps run one after another, each on all threads */
+} tg_group;
+
 typedef struct {
     int64_t steps;
     const int32_t *functions; /* (steps) */
@@ -381,6 +397,8 @@ typedef struct {
     const int32_t *slots;   /* (patches): which slot */
     const int64_t *offsets; /* (patches): bytes from there */
     int64_t slot_count;
+    int64_t group_count;
+    const tg_group *groups; /* (group_count), by their first steps */
 } tg_program;
 
 /* Runs the program `times` times. addresses: (times, slot_count), what the slots are in each run. *failed: the step that gave a

@@ -1,18 +1,19 @@
 /* optimizer.h: parameter updates and gradient norms; included once per element type. Every update is one pass that reads and
  * writes each element once. The numbers of a step become vectors before its loop: inside, they would be read anew for every
- * vector, since for all the compiler knows a store to a parameter changes them. */
+ * vector, since for all the compiler knows a store to a parameter changes them. A gradient times its factor is multiplied by the
+ * sign before anything is added: so no compiler makes it part of a multiply-add, and it is rounded as if it had been stored. */
 
 /* ---- SGD: Sutskever et al. 2013, with PyTorch's conventions ------------------------------------------------------ */
 
 typedef struct {
-    vec lr, sign, decay, momentum, fresh;
+    vec factor, lr, sign, decay, momentum, fresh;
 } FN(sgd_vectors);
 
 /* The first `count` elements, at most LANES. momentum and nesterov are constants in each caller: no branch is left. */
 TG_INLINE void FN(sgd_at)(int64_t count, real *w, const real *g, real *v, int momentum, int nesterov,
                           const FN(sgd_vectors) * s) {
     const vec old = v_load_upto(w, count);
-    vec gradient = s->sign * v_load_upto(g, count) + s->decay * old;
+    vec gradient = s->sign * (s->factor * v_load_upto(g, count)) + s->decay * old;
     if (momentum) {
         const vec buffer = s->momentum * v_load_upto(v, count) + s->fresh * gradient;
         v_store_upto(v, buffer, count);
@@ -26,8 +27,8 @@ TG_INLINE void FN(sgd_at)(int64_t count, real *w, const real *g, real *v, int mo
 
 TG_INLINE void FN(sgd_loop)(int64_t n, real *w, const real *g, real *v, int momentum, int nesterov,
                             const tg_sgd_step *step) {
-    const FN(sgd_vectors)
-        s = {v_set(step->lr), v_set(step->sign), v_set(step->weight_decay), v_set(step->momentum), v_set(step->fresh)};
+    const FN(sgd_vectors) s = {v_set(step->factor),       v_set(step->lr),       v_set(step->sign),
+                               v_set(step->weight_decay), v_set(step->momentum), v_set(step->fresh)};
     int64_t i = 0;
     for (; n - i >= LANES; i += LANES) FN(sgd_at)(LANES, w + i, g + i, momentum ? v + i : v, momentum, nesterov, &s);
     if (i < n) FN(sgd_at)(n - i, w + i, g + i, momentum ? v + i : v, momentum, nesterov, &s);
@@ -45,14 +46,14 @@ static void FN(sgd)(int64_t n, void *w, const void *g, void *v, const tg_sgd_ste
 /* ---- Adam and AdamW: Kingma and Ba 2015; Loshchilov and Hutter 2019; amsgrad: Reddi et al. 2018 ------------------ */
 
 typedef struct {
-    vec beta1, fresh1, beta2, fresh2, eps, sign, decay, keep, rate, scale;
+    vec factor, beta1, fresh1, beta2, fresh2, eps, sign, decay, keep, rate, scale;
 } FN(adam_vectors);
 
 /* The first `count` elements, at most LANES; amsgrad is a constant in each caller. */
 TG_INLINE void FN(adam_at)(int64_t count, real *w, const real *g, real *m, real *v, real *top, int amsgrad,
                            const FN(adam_vectors) * s) {
     const vec old = v_load_upto(w, count);
-    const vec gradient = s->sign * v_load_upto(g, count) + s->decay * old;
+    const vec gradient = s->sign * (s->factor * v_load_upto(g, count)) + s->decay * old;
     const vec mean = s->beta1 * v_load_upto(m, count) + s->fresh1 * gradient;
     vec square = s->beta2 * v_load_upto(v, count) + s->fresh2 * (gradient * gradient);
     v_store_upto(m, mean, count);
@@ -66,7 +67,8 @@ TG_INLINE void FN(adam_at)(int64_t count, real *w, const real *g, real *m, real 
 
 TG_INLINE void FN(adam_loop)(int64_t n, real *w, const real *g, real *m, real *v, real *top, int amsgrad,
                              const tg_adam_step *step) {
-    const FN(adam_vectors) s = {.beta1 = v_set(step->beta1),
+    const FN(adam_vectors) s = {.factor = v_set(step->factor),
+                                .beta1 = v_set(step->beta1),
                                 .fresh1 = v_set(1 - step->beta1),
                                 .beta2 = v_set(step->beta2),
                                 .fresh2 = v_set(1 - step->beta2),

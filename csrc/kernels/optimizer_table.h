@@ -6,6 +6,7 @@
 
 /* One step of tg_sgd for one parameter. */
 typedef struct {
+    double factor; /* on the gradient as it is read */
     double lr, momentum, weight_decay;
     double fresh; /* the gradient's share of the buffer: 1 - dampening, in the first step 1 */
     double sign;  /* of the gradient: -1 to ascend */
@@ -14,6 +15,7 @@ typedef struct {
 
 /* One step of tg_adam for one parameter. */
 typedef struct {
+    double factor;                  /* as above */
     double beta1, beta2, eps, sign; /* the betas as rounded to the dtype */
     double decay;                   /* share of the parameter added to the gradient */
     double keep;                    /* factor on the parameter */

@@ -24,6 +24,7 @@
     TEST(softmax)   \
     TEST(norm)      \
     TEST(optimizer) \
+    TEST(program)   \
     TEST(custom)    \
     TEST(scan)      \
     TEST(sort)      \

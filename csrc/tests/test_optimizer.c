@@ -51,19 +51,28 @@ static const variant variants[] = {
     {"nesterov", {0.1, 0.9, 0, 0.01, 1, 0}, 0, 1},
     {"adam", {0.1, 0.9, 0.99, 1e-8, 0.1, 0, 0}, 1, 0},
     {"adamw, amsgrad", {0.1, 0.5, 0.75, 1e-3, 0.1, 1, 1}, 1, 1},
+    {"adamw", {0.01, 0.8, 0.999, 1e-6, 0.01, 1, 0}, 1, 0},
 };
 enum { VARIANTS = sizeof variants / sizeof variants[0] };
 
-static int step(model *m, const variant *v) {
+/* factors: (COUNT) or NULL; others[a], where it is not NULL, has the options of parameter a */
+static int step_with(model *m, const variant *v, const double *const *factors, const variant *const *others) {
     const void *const *gradients = (const void *const *)m->arrays[GRADIENT];
-    if (!v->adam)
-        return tg_sgd(m->dtype, COUNT, sizes, m->arrays[PARAMETER], gradients, v->buffers ? m->arrays[MEAN] : NULL,
-                      m->started, v->hyper);
     float *done[COUNT];
-    for (int a = 0; a < COUNT; a++) done[a] = &m->done[a];
-    return tg_adam(m->dtype, COUNT, sizes, m->arrays[PARAMETER], gradients, m->arrays[MEAN], m->arrays[SQUARE],
-                   v->buffers ? m->arrays[TOP] : NULL, done, v->hyper);
+    uint8_t *started[COUNT];
+    const double *hyper[COUNT];
+    for (int a = 0; a < COUNT; a++) {
+        done[a] = &m->done[a];
+        started[a] = &m->started[a];
+        hyper[a] = others && others[a] ? others[a]->hyper : v->hyper;
+    }
+    if (!v->adam)
+        return tg_sgd(m->dtype, COUNT, sizes, m->arrays[PARAMETER], gradients, factors,
+                      v->buffers ? m->arrays[MEAN] : NULL, started, hyper);
+    return tg_adam(m->dtype, COUNT, sizes, m->arrays[PARAMETER], gradients, factors, m->arrays[MEAN], m->arrays[SQUARE],
+                   v->buffers ? m->arrays[TOP] : NULL, done, hyper);
 }
+static int step(model *m, const variant *v) { return step_with(m, v, NULL, NULL); }
 
 /* The value of one parameter after STEPS steps with gradient g. */
 static double expected(const variant *v, double w, double g0) {
@@ -116,6 +125,58 @@ static void check_updates(int dtype, const variant *v, double tolerance) {
     free_model(&many);
 }
 
+static void check_same(const model *one, const model *other, const char *what) {
+    for (int a = 0; a < COUNT; a++) {
+        const size_t bytes = (size_t)sizes[a] * tg_itemsize(one->dtype);
+        for (int role = 0; role < ROLES; role++)
+            CHECK_THAT(role == GRADIENT || memcmp(one->arrays[role][a], other->arrays[role][a], bytes) == 0,
+                       "%s dtype %d, array %d, role %d: %s", tg_isa(), one->dtype, a, role, what);
+        CHECK(one->done[a] == other->done[a] && one->started[a] == other->started[a]);
+    }
+}
+
+/* A factor on the gradients as they are read gives the bits of gradients that were scaled before. */
+static void check_factors(int dtype, const variant *v) {
+    model scaled = make_model(dtype), read = make_model(dtype);
+    const double factor = 0.3;
+    const double *factors[COUNT];
+    void *gradients[COUNT];
+    int64_t lengths[COUNT];
+    for (int a = 0; a < COUNT; a++) {
+        factors[a] = a % 3 == 1 ? NULL : &factor;
+        gradients[a] = scaled.arrays[GRADIENT][a];
+        lengths[a] = gradients[a] && factors[a] ? sizes[a] : 0;
+    }
+    CHECK(tg_multi_scale(dtype, COUNT, lengths, gradients, &factor) == TG_OK);
+    for (int t = 0; t < STEPS; t++) {
+        CHECK(step(&scaled, v) == TG_OK);
+        CHECK(step_with(&read, v, factors, NULL) == TG_OK);
+    }
+    check_same(&scaled, &read, "other bits with a factor");
+    free_model(&scaled);
+    free_model(&read);
+}
+
+/* One call over parameters with options of their own gives the bits of two calls. */
+static void check_options(int dtype, const variant *v, const variant *other) {
+    model together = make_model(dtype), apart = make_model(dtype);
+    const variant *others[COUNT];
+    void *grads[COUNT];
+    for (int a = 0; a < COUNT; a++) others[a] = a % 2 ? other : NULL;
+    memcpy(grads, apart.arrays[GRADIENT], sizeof grads);
+    for (int t = 0; t < STEPS; t++) {
+        CHECK(step_with(&together, v, NULL, others) == TG_OK);
+        for (int odd = 0; odd < 2; odd++) {
+            for (int a = 0; a < COUNT; a++) apart.arrays[GRADIENT][a] = a % 2 == odd ? grads[a] : NULL;
+            CHECK(step(&apart, odd ? other : v) == TG_OK);
+        }
+    }
+    memcpy(apart.arrays[GRADIENT], grads, sizeof grads);
+    check_same(&together, &apart, "other bits in one call");
+    free_model(&together);
+    free_model(&apart);
+}
+
 static void check_norms(int dtype) {
     model start = make_model(dtype), scaled = make_model(dtype);
     const void *const *inputs = (const void *const *)start.arrays[PARAMETER];
@@ -146,17 +207,21 @@ static void arguments(void) {
     void *params = &w, *means = &m, *squares = &v, *none = NULL;
     const void *grads = &g;
     const int64_t size = 1, negative = -1, huge = INT64_MAX;
-    const double *hyper = variants[3].hyper;
-    CHECK(tg_adam(2, 1, &size, &params, &grads, &means, &squares, NULL, &done, hyper) == TG_BAD_ARGUMENT);
-    CHECK(tg_adam(TG_F32, -1, &size, &params, &grads, &means, &squares, NULL, &done, hyper) == TG_BAD_SIZE);
-    CHECK(tg_adam(TG_F32, 1, &negative, &params, &grads, &means, &squares, NULL, &done, hyper) == TG_BAD_SIZE);
-    CHECK(tg_adam(TG_F32, 1, &huge, &params, &grads, &means, &squares, NULL, &done, hyper) == TG_BAD_SIZE);
-    CHECK(tg_adam(TG_F32, 1, &size, &params, &grads, &none, &squares, NULL, &done, hyper) == TG_BAD_ARGUMENT);
-    CHECK(tg_adam(TG_F32, 1, &size, &params, &grads, &means, &squares, &none, &done, hyper) == TG_BAD_ARGUMENT);
-    CHECK(tg_adam(TG_F32, 1, &size, &params, &grads, &means, &squares, NULL, NULL, hyper) == TG_BAD_ARGUMENT);
-    CHECK(tg_adam(TG_F32, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL) == TG_OK);
-    CHECK(tg_sgd(TG_F32, 1, &size, &none, &grads, NULL, NULL, hyper) == TG_BAD_ARGUMENT);
-    CHECK(tg_sgd(TG_F32, 1, &size, &params, &grads, &means, NULL, hyper) == TG_BAD_ARGUMENT);
+    const double *hyper = variants[3].hyper, *momentum = variants[1].hyper, *missing = NULL;
+    uint8_t begun = 0, *started = &begun, *nothing = NULL;
+    CHECK(tg_adam(2, 1, &size, &params, &grads, NULL, &means, &squares, NULL, &done, &hyper) == TG_BAD_ARGUMENT);
+    CHECK(tg_adam(TG_F32, -1, &size, &params, &grads, NULL, &means, &squares, NULL, &done, &hyper) == TG_BAD_SIZE);
+    CHECK(tg_adam(TG_F32, 1, &negative, &params, &grads, NULL, &means, &squares, NULL, &done, &hyper) == TG_BAD_SIZE);
+    CHECK(tg_adam(TG_F32, 1, &huge, &params, &grads, NULL, &means, &squares, NULL, &done, &hyper) == TG_BAD_SIZE);
+    CHECK(tg_adam(TG_F32, 1, &size, &params, &grads, NULL, &none, &squares, NULL, &done, &hyper) == TG_BAD_ARGUMENT);
+    CHECK(tg_adam(TG_F32, 1, &size, &params, &grads, NULL, &means, &squares, NULL, NULL, &hyper) == TG_BAD_ARGUMENT);
+    CHECK(tg_adam(TG_F32, 1, &size, &params, &grads, NULL, &means, &squares, NULL, &done, &missing) == TG_BAD_ARGUMENT);
+    CHECK(tg_adam(TG_F32, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL) == TG_OK);
+    CHECK(tg_sgd(TG_F32, 1, &size, &none, &grads, NULL, NULL, NULL, &momentum) == TG_BAD_ARGUMENT);
+    CHECK(tg_sgd(TG_F32, 1, &size, &params, &grads, NULL, NULL, NULL, &missing) == TG_BAD_ARGUMENT);
+    CHECK(tg_sgd(TG_F32, 1, &size, &params, &grads, NULL, &means, NULL, &momentum) == TG_BAD_ARGUMENT);
+    CHECK(tg_sgd(TG_F32, 1, &size, &params, &grads, NULL, &means, &nothing, &momentum) == TG_BAD_ARGUMENT);
+    CHECK(tg_sgd(TG_F32, 1, &size, &params, &grads, NULL, &none, &started, &momentum) == TG_BAD_ARGUMENT);
     CHECK(tg_multi_sumsq(TG_F32, 1, &size, &grads, NULL) == TG_BAD_ARGUMENT);
     CHECK(w == 1 && t == 0); /* a refused call does nothing */
 }
@@ -168,7 +233,13 @@ void test_optimizer(void) {
     for (int i = 0; tg_isa_available(i); i++) {
         CHECK(tg_select_isa(tg_isa_available(i)) == TG_OK);
         for (int dtype = TG_F32; dtype <= TG_F64; dtype++) {
-            for (int v = 0; v < VARIANTS; v++) check_updates(dtype, &variants[v], dtype == TG_F32 ? 1e-5 : 1e-13);
+            for (int v = 0; v < VARIANTS; v++) {
+                check_updates(dtype, &variants[v], dtype == TG_F32 ? 1e-5 : 1e-13);
+                check_factors(dtype, &variants[v]);
+            }
+            check_options(dtype, &variants[1], &variants[2]);
+            check_options(dtype, &variants[2], &variants[0]);
+            check_options(dtype, &variants[3], &variants[5]);
             check_norms(dtype);
         }
     }

@@ -181,8 +181,17 @@ def _arrays(kernel: str, sizes: Iterable[int], per_element: int) -> Cost:
     return Cost(kernel, " + ".join(map(str, sizes)), per_element * sum(sizes))
 
 
+def _update(c: Any, kernel: str, per_element: int) -> Cost:
+    scales = c.factors is not None
+    return _arrays(
+        f"{kernel}{' of scaled gradients' * scales}",
+        _updated(c.sizes, c.grads),
+        per_element + scales,
+    )
+
+
 def _sgd(c: Any) -> Cost:
-    return _arrays("sgd", _updated(c.sizes, c.grads), 2 if c.momenta is None else 4)
+    return _update(c, "sgd", 2 if c.momenta is None else 4)
 
 
 def _copied(c: Any) -> Cost:
@@ -231,7 +240,7 @@ COSTS: dict[str, Callable[[Any], Cost]] = {
     "tg_linear_chain": _linear_chain,
     "tg_linear_chain_grad": _linear_chain_grad,
     "tg_sgd": _sgd,
-    "tg_adam": lambda c: _arrays("adam", _updated(c.sizes, c.grads), 12),
+    "tg_adam": lambda c: _update(c, "adam", 12),
     "tg_multi_sumsq": lambda c: _arrays("multi_sumsq", _updated(c.sizes, c.arrays), 2),
     "tg_multi_scale": lambda c: _arrays("multi_scale", _updated(c.sizes, c.arrays), 1),
     "tg_random": lambda c: Cost(f"random {_op(lib.TG_RANDOM, c.op)}", str(c.n)),

@@ -497,23 +497,31 @@ def _tables(dtype: int, sizes: Data, table: Data | None, grads: Data, mode: str)
     return found
 
 
-def tg_sgd(dtype, count, sizes, params, grads, momenta, started, hyper):  # type: ignore[no-untyped-def]
+def _numbers(table: Data | None, grads: Data, nbytes: int, mode: str) -> list[Access]:
+    """The same of a table of numbers, each once."""
+    found = {}
+    for pointer, gradient in zip(table.words if table else (), grads.words):
+        if gradient is not None:
+            found[pointer] = _at(pointer, nbytes, mode)
+    return [access for accesses in found.values() for access in accesses]
+
+
+def tg_sgd(dtype, count, sizes, params, grads, factors, momenta, started, hyper):  # type: ignore[no-untyped-def]
     return (
         _tables(dtype, sizes, params, grads, "rw")
         + _tables(dtype, sizes, grads, grads, "r")
+        + _numbers(factors, grads, 8, "r")
         + _tables(dtype, sizes, momenta, grads, "rw")
-        + (_rw(started, count) if momenta is not None else [])
-        + _r(hyper, 6 * 8)
+        + (_numbers(started, grads, 1, "rw") if momenta is not None else [])
+        + _numbers(hyper, grads, 6 * 8, "r")
     )
 
 
-def tg_adam(dtype, count, sizes, params, grads, means, squares, top, done, hyper):  # type: ignore[no-untyped-def]
-    found = _tables(dtype, sizes, grads, grads, "r") + _r(hyper, 7 * 8)
+def tg_adam(dtype, count, sizes, params, grads, factors, means, squares, top, done, hyper):  # type: ignore[no-untyped-def]
+    found = _tables(dtype, sizes, grads, grads, "r") + _numbers(factors, grads, 8, "r")
     for table in (params, means, squares, top):
         found += _tables(dtype, sizes, table, grads, "rw")
-    for pointer, gradient in zip(done.words, grads.words):
-        found += _rw(pointer, 4) if gradient is not None else []
-    return found
+    return found + _numbers(done, grads, 4, "rw") + _numbers(hyper, grads, 7 * 8, "r")
 
 
 def tg_multi_sumsq(dtype, count, sizes, arrays, total):  # type: ignore[no-untyped-def]

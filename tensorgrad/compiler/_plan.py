@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Sequence
+from itertools import accumulate, groupby
 from typing import Any
 
 from tensorgrad._native import lib
@@ -48,6 +49,17 @@ def lifetimes(records: Sequence[Any], buffers: Sequence[Any]) -> dict[int, Life]
     return found
 
 
+def spans(records: Sequence[Any]) -> list[Life]:
+    """For each step the first and the last of those that may run while it does."""
+    found: list[Life] = []
+    for _, group in groupby(
+        enumerate(records), key=lambda r: ("group", r[1].lane.group) if r[1].lane else r[0]
+    ):
+        numbers = [i for i, _ in group]
+        found += [(numbers[0], numbers[-1])] * len(numbers)
+    return found
+
+
 def _padded(nbytes: int) -> int:
     return -(-max(nbytes, 1) // _ALIGNMENT) * _ALIGNMENT
 
@@ -68,6 +80,8 @@ def heirs(records: Sequence[Any], lives: dict[int, Life]) -> dict[int, int]:
                 and not (one in taken or two in found)
                 and lives.get(one, (-1, -1))[1] == i
                 and lives.get(two, (-1, -1))[0] == i
+                # no other lane reads it at the same time
+                and records[lives[one][0]].lane is record.lane
                 and _padded(source.buffer.nbytes) == _padded(result.buffer.nbytes)
                 and (source.begin, source.end) == (result.begin, result.end)
             ):
@@ -186,13 +200,28 @@ def _meeting(source: Access, record: Any) -> list[Access]:
 
 
 class _Place:
-    """A run of the arena, and the buffers that lie there one after another."""
+    """A run of the arena, and the buffers that lie there one after another, from step `first` to `last`.
+    lane: the one that has these steps, if one does. begin, end: the steps that may run while they do."""
 
     def __init__(self, buffer: Any, life: Life) -> None:
         self.buffers = [buffer]
         self.nbytes = _padded(buffer.nbytes)
         self.first, self.last = life
+        self.begin, self.end = life
+        self.lane: Any = None
         self.offset = 0
+
+    def see_lanes(self, records: Sequence[Any], at_once: Sequence[Life]) -> None:
+        """Takes note of what runs at the same time. A lane's steps follow one another."""
+        lane = records[self.first].lane
+        self.lane = lane if lane is records[self.last].lane else None
+        self.begin, self.end = at_once[self.first][0], at_once[self.last][1]
+
+    def is_apart(self, other: _Place) -> bool:
+        """Whether the two are never in use at the same time."""
+        if self.lane is not None and self.lane is other.lane:
+            return self.last < other.first or other.last < self.first
+        return self.end < other.begin or other.end < self.begin
 
 
 def _places(
@@ -208,7 +237,11 @@ def _places(
             found[id(buffer)] = place
             place.buffers.append(buffer)
             place.last = lives[id(buffer)][1]
-    return list({id(place): place for place in found.values()}.values())
+    places = list({id(place): place for place in found.values()}.values())
+    at_once = spans(records)
+    for place in places:
+        place.see_lanes(records, at_once)
+    return places
 
 
 def _pack(places: Sequence[_Place], share: bool) -> int:
@@ -219,7 +252,7 @@ def _pack(places: Sequence[_Place], share: bool) -> int:
     for place in places:
         offset = 0
         for other in done:  # by rising offset
-            if share and (other.last < place.first or place.last < other.first):
+            if share and place.is_apart(other):
                 continue
             if other.offset - offset >= place.nbytes:
                 break
@@ -249,7 +282,7 @@ def plan_memory(records: Sequence[Any], buffers: Sequence[Any], share: bool = Tr
     waiting = [b for b in buffers if id(b) in lives]
     places = _places(records, waiting, lives, share)
     plan.separate = sum(_padded(b.nbytes) for b in waiting)
-    plan.bound = _fullest(places, len(records))
+    plan.bound = _fullest(places, records)
     for key in (_by_size, _by_area, _by_birth):
         order = sorted(places, key=key)
         for _ in range(max(1, min(MOST_TRIES, 1000 // max(len(places), 1)))):
@@ -264,17 +297,27 @@ def plan_memory(records: Sequence[Any], buffers: Sequence[Any], share: bool = Tr
     return plan
 
 
-def _fullest(places: Sequence[_Place], steps: int) -> int:
-    """The most bytes that are in use at any step."""
-    loads = [0] * (steps + 1)
-    for place in places:
-        loads[place.first] += place.nbytes
-        loads[place.last + 1] -= place.nbytes
-    now = most = 0
-    for change in loads:
-        now += change
-        most = max(most, now)
+def _fullest(places: Sequence[_Place], records: Sequence[Any]) -> int:
+    """The most bytes that are in use at any moment; lanes of a group may all be at their fullest at once."""
+    steps = len(records)
+    whole = _loads([(p.begin, p.end, p.nbytes) for p in places if p.lane is None], steps)
+    inside = _loads([(p.first, p.last, p.nbytes) for p in places if p.lane is not None], steps)
+    most = 0
+    for begin, end in set(spans(records)):
+        lanes: dict[int, int] = {}
+        for record, load in zip(records[begin : end + 1], inside[begin : end + 1]):
+            lanes[id(record.lane)] = max(lanes.get(id(record.lane), 0), load)
+        most = max(most, whole[begin] + sum(lanes.values()))
     return most
+
+
+def _loads(runs: Sequence[tuple[int, int, int]], steps: int) -> list[int]:
+    """How many bytes are in use at each step. runs: (first step, last step, bytes)."""
+    changes = [0] * (steps + 1)
+    for first, last, nbytes in runs:
+        changes[first] += nbytes
+        changes[last + 1] -= nbytes
+    return list(accumulate(changes))[:steps]
 
 
 __all__ = ["Plan", "heirs", "lifetimes", "plan_memory"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from itertools import count
+from itertools import count, groupby
 from typing import Any
 from weakref import finalize, ref
 
@@ -143,6 +143,8 @@ class Program:
             ffi.new(_INT64, [p[2] for p in patches] or [0]),
         ]
         functions, starts, places, slots, offsets = self._arrays
+        groups = self._group_structs()
+        self._groups = ffi.new("tg_group[]", groups)
         self.c = ffi.new(
             "tg_program *",
             {
@@ -155,10 +157,36 @@ class Program:
                 "slots": slots,
                 "offsets": offsets,
                 "slot_count": len(self.slots),
+                "group_count": len(groups),
+                "groups": self._groups,
             },
         )
         self.failed = ffi.new("int64_t *")
         self.done = ffi.new("int64_t *")
+
+    def _group_structs(self) -> list[dict[str, Any]]:
+        """The groups of steps that may run side by side, as C has them."""
+        found: list[dict[str, Any]] = []
+        for _, group in groupby(
+            enumerate(self.records), key=lambda r: r[1].lane and r[1].lane.group
+        ):
+            lanes = {id(r.lane): (r.lane, i) for i, r in group if r.lane}  # the last step of each
+            if lanes:
+                first = next(i for i, r in enumerate(self.records) if id(r.lane) in lanes)
+                ends = ffi.new(_INT64, [i + 1 for _, i in lanes.values()])
+                work = ffi.new(_INT64, [lane.work for lane, _ in lanes.values()])
+                threads = next(iter(lanes.values()))[0].threads
+                self._arrays += [ends, work]
+                found.append(
+                    {
+                        "first": first,
+                        "lanes": len(lanes),
+                        "ends": ends,
+                        "work": work,
+                        "threads": threads,
+                    }
+                )
+        return found
 
     # ---- running
 

@@ -65,12 +65,26 @@ class Buffer:
         return f"<{self.kind} {self.number}: {self.nbytes} bytes>"
 
 
+class Lane:
+    """Steps that follow one another and may run beside those of the group's other lanes, which lie next to
+    them. group: equal in those, and in no others. work: how long they take, in nanoseconds, about.
+    threads: with more than these the steps are faster one by one."""
+
+    __slots__ = ("group", "threads", "work")
+
+    def __init__(self, group: int, work: int, threads: int) -> None:
+        self.group = group
+        self.work = work
+        self.threads = threads
+
+
 class Record:
     """One call: the function, its arguments (integers, floats, Pointers, Data, None for NULL), what it
     reads and writes, and the line of the user's code that it comes from. callback: the Python function
-    that a call of tg_call_back ends in. note: what the optimizer did to it, for `explain`."""
+    that a call of tg_call_back ends in. note: what the optimizer did to it, for `explain`.
+    lane: where it may run beside others."""
 
-    __slots__ = ("accesses", "arguments", "callback", "function", "note", "site")
+    __slots__ = ("accesses", "arguments", "callback", "function", "lane", "note", "site")
 
     def __init__(
         self,
@@ -80,6 +94,7 @@ class Record:
         accesses: list[Access] | None = None,
         callback: Callback | None = None,
         note: str = "",
+        lane: Lane | None = None,
     ) -> None:
         self.function = function
         self.arguments = tuple(arguments)
@@ -90,6 +105,7 @@ class Record:
         self.site = site
         self.callback = callback
         self.note = note
+        self.lane = lane
 
     @property
     def name(self) -> str:
@@ -190,6 +206,7 @@ def _inside_op() -> bool:
 
 _FUNCTION = _PACKAGE + os.path.join("autograd", "_function.py")
 _TABLES = frozenset(("arrays", "done", "gradients", "grads", "means", "momenta", "squares"))
+_STATES = {"started": 1, "hyper": 7 * 8}  # tables of the library's own memory: bytes of each
 
 
 class Recorder:
@@ -338,10 +355,11 @@ class Recorder:
             elif name in _TABLES or name in ("params", "top"):
                 n = 2 * count if name == "gradients" else count
                 arguments.append(Data(tuple(self.resolve(w) for w in _words(word, n))))
-            elif name == "started":
-                arguments.append(self._state(word, count))
-            elif name in ("hyper", "generator"):
-                arguments.append(self._state(word, 64))
+            elif name in _STATES:
+                nbytes = _STATES[name]
+                arguments.append(Data(tuple(self._state(w, nbytes) for w in _words(word, count))))
+            elif name == "generator":
+                arguments.append(self._state(word, 16))
             else:
                 arguments.append(self.resolve(word))
         return arguments
@@ -588,4 +606,4 @@ def tg_recorded(number: int, words: Any) -> None:
         recorder.told(number, words)
 
 
-__all__ = ["Buffer", "Callback", "Record", "Recorder", "user_frame", "user_line"]
+__all__ = ["Buffer", "Callback", "Lane", "Record", "Recorder", "user_frame", "user_line"]

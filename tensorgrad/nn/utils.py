@@ -9,8 +9,8 @@ from functools import reduce
 from tensorgrad._tensor import Tensor
 from tensorgrad.autograd import no_grad
 from tensorgrad.errors import ArgumentError, GradientError, ShapeError
-from tensorgrad.ops.arithmetic import add, maximum
-from tensorgrad.ops.comparisons import clip, where
+from tensorgrad.ops.arithmetic import add, maximum, minimum
+from tensorgrad.ops.comparisons import clip
 from tensorgrad.ops.creation import zeros
 from tensorgrad.ops.joining import concat
 from tensorgrad.ops.multi import norm_of_all, scale_all
@@ -68,8 +68,8 @@ def clip_grad_norm_(
                 f"or leave error_if_nonfinite out"
             )
         # in tensors, so that a compiled function computes it again; NaN remains
-        factor = max_norm / (norm + 1e-6)
-        scale_all(gradients, where(factor >= 1.0, 1.0, factor), "clip_grad_norm_")
+        factor = minimum(max_norm / (norm + 1e-6), 1.0)
+        scale_all(gradients, factor, "clip_grad_norm_")
         return norm.astype(gradients[0].dtype if gradients else "float32")
 
 

@@ -118,12 +118,15 @@ class ParameterTables:
         self.gradients = ffi.new(_POINTERS, len(parameters))
         self.hyper = ffi.new(hyper)
         self.values: tuple[Any, ...] = ()  # what hyper holds
+        # the options are the same for all of them
+        self.options = ffi.new("double *[]", [self.hyper] * len(parameters))
         self.arguments: tuple[Any, ...] = (
             parameters[0]._code,
             len(parameters),
             ffi.new(_SIZES, [p._size for p in parameters]),
             pointers_of(parameters),
             self.gradients,
+            NULL,  # no factors on the gradients
         )
 
     def gather(self) -> tuple[Tensor, ...] | None:
@@ -169,8 +172,8 @@ class SGDTables(ParameterTables):
         self.waiting = not all(started)  # whether a buffer may start to hold a value
         self.arguments += (
             NULL if momenta is None else pointers_of(momenta),
-            self.started,
-            self.hyper,
+            ffi.new("uint8_t *[]", [self.started + i for i in range(len(started))]),
+            self.options,
         )
 
     def take(self, values: tuple[Any, ...]) -> bool:
@@ -220,7 +223,7 @@ class AdamTables(ParameterTables):
             *map(pointers_of, averages),
             *([] if self.amsgrad else [NULL]),
             ffi.new("float *[]", [n._ptr for n in done]),
-            self.hyper,
+            self.options,
         )
 
     def take(self, values: tuple[Any, ...]) -> bool:

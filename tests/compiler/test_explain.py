@@ -76,7 +76,7 @@ def test_an_optimizers_cost_is_that_of_the_parameters_with_a_gradient():
     places = Data(tuple(Pointer(Buffer("local", 0, 400), 0) for _ in range(2)))
     grads = Data((places.words[0], None))
     record = Record(
-        BY_NAME["tg_sgd"], [0, 2, Data((10, 20)), places, grads, None, None, None], "", []
+        BY_NAME["tg_sgd"], [0, 2, Data((10, 20)), places, grads, None, None, None, None], "", []
     )
     assert cost(record)[:3] == ("sgd", "10", 20)
 

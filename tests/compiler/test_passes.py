@@ -537,7 +537,8 @@ def test_the_arena_is_close_to_what_is_needed_at_once(network: str) -> None:
 def sgd(params: Any, grads: Any, sizes: Any, hyper: Any) -> Record:
     tables = [Data(tuple(words)) for words in (sizes, params, grads)]
     state = Pointer(Buffer("state", hyper.__array_interface__["data"][0], 48, hyper), 0)
-    return call("tg_sgd", F32, len(sizes), *tables, None, None, state)
+    options = Data((state,) * len(sizes))
+    return call("tg_sgd", F32, len(sizes), *tables, None, None, None, options)
 
 
 def product(m: int, n: int, k: int, a: Any, b: Any, c: Any) -> Record:

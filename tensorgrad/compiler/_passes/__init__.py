@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from tensorgrad.compiler._passes._beside import beside
 from tensorgrad.compiler._passes._chains import chains
 from tensorgrad.compiler._passes._dead import dead
 from tensorgrad.compiler._passes._epilogues import epilogues
 from tensorgrad.compiler._passes._fold import fold
 from tensorgrad.compiler._passes._lower import lower
+from tensorgrad.compiler._passes._updates import updates
 from tensorgrad.compiler._recorder import Record
 
 
@@ -21,8 +23,10 @@ PASSES: dict[str, Callable[[list[Record]], list[Record]]] = {
     "lower": lower,
     "dead": dead,
     "fold": fold,
+    "updates": updates,
     "epilogues": epilogues,
     "chains": chains,
+    "beside": beside,
     "plan": _plan,
 }
 

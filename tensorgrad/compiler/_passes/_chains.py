@@ -24,8 +24,8 @@ from tensorgrad.compiler._effects import (
     TileSum,
     TileValue,
 )
-from tensorgrad.compiler._passes._memory import FIXED, has_effects, overlap, uses_state
-from tensorgrad.compiler._recorder import Buffer, Record
+from tensorgrad.compiler._passes._memory import has_effects, overlap, sharing_keys, uses_state
+from tensorgrad.compiler._recorder import Record
 
 MOST_STEPS = 96
 MOST_OPERANDS = 200  # so that a group's values are not more than tg_tiles takes
@@ -187,13 +187,13 @@ class _Touched:
     def add_accesses(self, accesses: Iterable[Access]) -> None:
         """Adds runs of memory."""
         for access in accesses:
-            for key in _keys(access.buffer):
+            for key in sharing_keys(access.buffer):
                 self._runs.setdefault(key, []).append(access)
 
     def conflicts(self, accesses: Iterable[Access]) -> Iterator[tuple[Access, Access]]:
         """Pairs of accesses that may meet, (one of here, one of the given), of which one writes."""
         for access in accesses:
-            for key in _keys(access.buffer):
+            for key in sharing_keys(access.buffer):
                 for other in self._runs.get(key, ()):
                     if not other.mode == access.mode == "r" and overlap(other, access):
                         yield other, access
@@ -205,16 +205,6 @@ class _Touched:
         if self._effects and uses_state(record):
             return True
         return any(True for _ in self.conflicts(record.accesses))
-
-
-def _keys(buffer: Buffer) -> list[object]:
-    """Equal for one key if two buffers may lie in the same memory."""
-    keys: list[object] = [id(buffer)]
-    if buffer.owner is not None:
-        keys.append(("owner", id(buffer.owner)))
-    if buffer.kind in FIXED:
-        keys.append("fixed")
-    return keys
 
 
 class _Group:

@@ -35,7 +35,9 @@ def unread(records: list[Record]) -> list[Record]:
     needed: dict[int, Runs] = {}  # by the id of a buffer, what later records read
     kept = []
     for record in reversed(records):
-        if is_pure(record) and not any(_is_needed(access, needed) for access in writes(record)):
+        if (is_pure(record) or _is_cast(record)) and not any(
+            _is_needed(access, needed) for access in writes(record)
+        ):
             continue
         kept.append(record)
         for access in record.accesses:
@@ -46,6 +48,15 @@ def unread(records: list[Record]) -> list[Record]:
             needed.setdefault(id(access.buffer), []).append((access.begin, access.end))
     kept.reverse()
     return kept
+
+
+def _is_cast(record: Record) -> bool:
+    """Whether a step in Python only makes numbers of another dtype, which no kernel does."""
+    return (
+        record.callback is not None
+        and record.callback.name == "numpy.copyto"
+        and all(access.buffer.kind == "local" for access in writes(record))
+    )
 
 
 def _is_needed(access: Access, needed: dict[int, Runs]) -> bool:

@@ -7,11 +7,11 @@ fit the cache itself and the update is that of plain SGD, both are done for some
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 from tensorgrad._native import lib
 from tensorgrad.compiler._effects import ITEM, Data, Pointer
 from tensorgrad.compiler._passes._memory import commute, meet, readers, reads, writers, writes
+from tensorgrad.compiler._passes._updates import UPDATES, changed, picked
 from tensorgrad.compiler._recorder import Buffer, Record
 
 SMALLEST = 1 << 16  # bytes of a gradient: what is smaller is in the cache anyhow
@@ -21,10 +21,6 @@ FEWEST_ROWS = (
 UNIT = 8  # rows; parts are made of whole ones
 
 _CACHE = lib.tg_cache_bytes(2) or 1 << 20
-_PER_PARAMETER = {
-    "tg_sgd": ("sizes", "params", "grads", "momenta"),
-    "tg_adam": ("sizes", "params", "grads", "means", "squares", "top", "done"),
-}
 _NOT_PLAIN = lib.TG_TRANS_B | lib.TG_ACCUMULATE
 
 
@@ -33,7 +29,7 @@ def epilogues(records: list[Record]) -> list[Record]:
     written, read = writers(records), readers(records)
     found = list(records)
     for i, record in enumerate(records):
-        for a in reversed(range(record.argument("count") if record.name in _PER_PARAMETER else 0)):
+        for a in reversed(range(record.argument("count") if record.name in UPDATES else 0)):
             gradient = record.argument("grads").words[a]
             if gradient is None or read.get(id(gradient.buffer)) != [i]:
                 continue
@@ -62,7 +58,8 @@ def _makes(record: Record, gradient: Pointer, size: int) -> bool:
 def _moved_up(records: list[Record], call: Record, a: int, product: Record) -> Record:
     """Takes the update of parameter a out of a call and puts it as near behind the product as can be; the
     product comes after it where it can. Returns what is left of the call."""
-    update, rest = _only(call, a), _without(call, a)
+    update = picked(call, [a], "behind its gradient")
+    rest = picked(call, [b for b in range(call.argument("count")) if b != a])
     begin, end = _index(records, product), _index(records, call)
     place = end
     while place > begin + 1 and commute(update, records[place - 1]):
@@ -79,34 +76,6 @@ def _index(records: list[Record], record: Record) -> int:
     return next(i for i, other in enumerate(records) if other is record)
 
 
-# ---- one parameter of many ---------------------------------------------------------------------------
-
-
-def _only(call: Record, a: int) -> Record:
-    """The update of parameter a alone."""
-    given: dict[str, Any] = {"count": 1}
-    for name in _PER_PARAMETER[call.name]:
-        table = call.argument(name)
-        if table is not None:
-            given[name] = Data((table.words[a],))
-    if call.name == "tg_sgd" and call.argument("momenta") is not None:
-        given["started"] = _after(call.argument("started"), a)
-    return _with(call, "behind its gradient", **given)
-
-
-def _without(call: Record, a: int) -> Record:
-    """The updates of all parameters but a, which then has no elements and no gradient."""
-    sizes, grads = (list(call.argument(name).words) for name in ("sizes", "grads"))
-    sizes[a], grads[a] = 0, None
-    return _with(call, call.note, sizes=Data(tuple(sizes)), grads=Data(tuple(grads)))
-
-
-def _with(call: Record, note: str, **changes: Any) -> Record:
-    """The call with other arguments for some parameters."""
-    arguments = dict(zip(call.function.parameters, call.arguments)) | changes
-    return Record(call.function, list(arguments.values()), call.site, note=note)
-
-
 # ---- some rows at a time -----------------------------------------------------------------------------
 
 
@@ -117,7 +86,7 @@ def _by_rows(product: Record, update: Record) -> list[Record]:
     item = ITEM[product.argument("dtype")]
     if (
         update.name != "tg_sgd"
-        or update.argument("momenta") is not None
+        or _has_momentum(update)
         or m * n * item <= _CACHE // 2
         or meet(writes(update), reads(product))
     ):
@@ -133,8 +102,8 @@ def _by_rows(product: Record, update: Record) -> list[Record]:
         a = _after(product.argument("a"), _row(product, begin))
         w = _after(update.argument("params").words[0], offset)
         found += [
-            _with(product, "some rows", m=end - begin, a=a, c=c),
-            _with(
+            changed(product, "some rows", m=end - begin, a=a, c=c),
+            changed(
                 update,
                 "behind its gradient",
                 sizes=Data(((end - begin) * n,)),
@@ -143,6 +112,11 @@ def _by_rows(product: Record, update: Record) -> list[Record]:
             ),
         ]
     return found
+
+
+def _has_momentum(update: Record) -> bool:
+    momenta = update.argument("momenta")
+    return momenta is not None and momenta.words[0] is not None
 
 
 def _ends(m: int, most: int) -> list[int]:

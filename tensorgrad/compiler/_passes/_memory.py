@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
 from tensorgrad.compiler._effects import Access, Data, Pointer
-from tensorgrad.compiler._recorder import Callback, Record
+from tensorgrad.compiler._recorder import Buffer, Callback, Record
 
 # Calls that do more than their accesses say.
 _HAVE_EFFECTS = frozenset(("tg_call_back", "tg_call_foreign"))
@@ -35,6 +35,16 @@ def overlap(a: Access, b: Access) -> bool:
         )
     # an input lies elsewhere in each run, but in the same storages as other inputs and parameters
     return one.owner is not None and one.owner is two.owner
+
+
+def sharing_keys(buffer: Buffer) -> list[object]:
+    """Equal for one key if two buffers may lie in the same memory."""
+    keys: list[object] = [id(buffer)]
+    if buffer.owner is not None:
+        keys.append(("owner", id(buffer.owner)))
+    if buffer.kind in FIXED:
+        keys.append("fixed")
+    return keys
 
 
 def meet(some: Iterable[Access], others: Sequence[Access]) -> bool:
@@ -131,5 +141,5 @@ def moved(record: Record, buffers: Container[int], place: Callable[[Pointer], Po
 
 __all__ = [
     "Places", "commute", "elsewhere", "is_pure", "is_written", "meet", "moved", "overlap", "readers", "reads",
-    "uses_state", "writers", "writes",
+    "sharing_keys", "uses_state", "writers", "writes",
 ]  # fmt: skip
