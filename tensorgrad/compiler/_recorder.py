@@ -413,7 +413,8 @@ class Recorder:
             while frame is not None and frame.f_code is not self._code:
                 frame = frame.f_back
             self.stopped_at = 0 if frame is None else frame.f_lineno
-            self.__exit__()
+            captures.pop(get_ident(), None)
+            lib.tg_record(0)
 
     def borrowed(self, storage: BorrowedStorage) -> None:
         """Takes note of a NumPy array that became a tensor on the way: a constant, unless it is memory
