@@ -33,7 +33,7 @@ typedef struct {
     int64_t ldc;
     int add, relu;
     const real *bias; /* (n) or NULL */
-    tg_unary_fn activate;
+    const tg_gemm_steps *steps;
 } gemm_product;
 
 TG_INLINE int64_t FN(gemm_divide_up)(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -216,13 +216,6 @@ static void FN(multiply_panel)(const gemm_product *p, gemm_plan *plan, const gem
     }
 }
 
-static void FN(activate_rows)(const gemm_product *p, int64_t rows, real *c) {
-    if (p->ldc == p->n)
-        p->activate(rows * p->n, c, c, 0, 0);
-    else
-        for (int64_t i = 0; i < rows; i++, c += p->ldc) p->activate(p->n, c, c, 0, 0);
-}
-
 static int FN(multiply)(const gemm_product *p) {
     const int64_t blocks = p->k > GEMM_STEPS ? FN(gemm_divide_up)(p->k, GEMM_STEPS) : 1;
     gemm_plan plan = {.most_rows = p->m};
@@ -266,8 +259,8 @@ static int FN(multiply)(const gemm_product *p) {
         FN(multiply_panel)(p, &plan, &place, panel, packs_next ? &next : NULL, next_panel);
         if (next.i != place.i || next.k != place.k) plan.copied = 0;
         const int block_done = !more || next.i != place.i || next.k != place.k;
-        if (block_done && p->activate && place.k + place.steps >= p->k)
-            FN(activate_rows)(p, place.rows, p->c + place.i * p->ldc);
+        if (block_done && p->steps && place.k + place.steps >= p->k)
+            tg_gemm_finish(p->steps, place.rows, p->n, p->ldc, p->c + place.i * p->ldc);
         panel = next_panel;
         place = next;
     }
@@ -304,7 +297,7 @@ static int FN(multiply_swapped)(const gemm_product *p) {
     const int status = FN(multiply)(&swapped);
     if (status != TG_OK) return status;
     FN(store_transposed)(p->m, p->n, turned, step, p->c, p->ldc, p->bias, p->relu);
-    if (p->activate) FN(activate_rows)(p, p->m, p->c);
+    if (p->steps) tg_gemm_finish(p->steps, p->m, p->n, p->ldc, p->c);
     return TG_OK;
 }
 
@@ -324,7 +317,7 @@ static gemm_product FN(product_of)(const tg_gemm_problem *g) {
                           .add = (g->flags & TG_ACCUMULATE) != 0,
                           .relu = g->relu,
                           .bias = g->bias,
-                          .activate = g->activate};
+                          .steps = g->steps};
 }
 
 static int FN(gemm)(const tg_gemm_problem *g) {
