@@ -8,8 +8,8 @@ enum {
     GEMM_GRAIN = 1 << 16, /* multiply-adds for each thread at least: less costs more than it brings */
     SMALL_STEPS = 256,
     SMALL_BYTES = 1 << 14,
-    PIECE = 1 << 11, /* elements that all of a product's ends see before the next: they stay in a first-level cache */
-    DOT_STEPS = 64 /* from so long a k on, dot products of few rows cost less than turning an operand round */
+    PIECE = 1 << 11, /* elements that go through all steps before the next: they stay in a first-level cache */
+    DOT_STEPS = 64   /* from so long a k on, dot products of few rows cost less than turning an operand round */
 };
 
 /* ---- arguments -------------------------------------------------------------------------------------------------- */
@@ -156,10 +156,11 @@ void tg_gemm_finish(const tg_gemm_steps *steps, int64_t rows, int64_t n, int64_t
         n *= rows;
         rows = 1;
     }
+    const int64_t piece = steps->count > 1 ? PIECE : n;
     int64_t row = (const char *)c - steps->c; /* bytes from where c and what is laid out like it begins */
     for (; rows > 0; rows--, row += ldc * steps->itemsize)
-        for (int64_t j = 0; j < n; j += PIECE) {
-            const int64_t count = n - j < PIECE ? n - j : PIECE, at = row + j * steps->itemsize;
+        for (int64_t j = 0; j < n; j += piece) {
+            const int64_t count = n - j < piece ? n - j : piece, at = row + j * steps->itemsize;
             for (const tg_gemm_step *s = steps->steps; s < steps->steps + steps->count; s++) {
                 if (s->forward)
                     s->forward(count, s->a + at, s->y + at, s->p[0], s->p[1]);

@@ -15,6 +15,7 @@
 
 #define GEMM_STEPS 512                                  /* longest block of k: c is read and written once for each */
 #define GEMM_BLOCK (GEMM_GROUP > 1 ? 1 << 19 : 1 << 20) /* bytes of a's block: it stays in a second-level cache */
+#define GEMM_LEAST 96                                   /* rows of a block at least: each packs b anew */
 #define GEMM_TURNED \
     (1 << 22)          /* most bytes of a transposed b that are kept for the next blocks of rows, once turned round */
 #define GEMM_KEEP 4    /* row tiles from which a copy of the panel of b pays (one more for a short panel), */
@@ -225,6 +226,11 @@ static int FN(multiply)(const gemm_product *p) {
     if (p->m > 1 && p->m * row_bytes > GEMM_BLOCK) {
         plan.most_rows = FN(gemm_divide_up)(p->m, FN(gemm_divide_up)(p->m * row_bytes, GEMM_BLOCK));
         plan.most_rows = FN(gemm_divide_up)(plan.most_rows, 24) * 24;
+    }
+    /* rows of c go through the steps while they are in that cache too; with more blocks of k it would be read too often */
+    if (p->steps && blocks == 1 && p->m * p->n * (int64_t)sizeof(real) > 2 * GEMM_BLOCK) {
+        const int64_t rows = GEMM_BLOCK / (p->n * (int64_t)sizeof(real)) / 24 * 24;
+        if (rows < plan.most_rows) plan.most_rows = rows < GEMM_LEAST ? GEMM_LEAST : rows;
     }
     plan.panel_size = plan.most_steps * GEMM_MAX_VECTORS * LANES;
     if (p->b_transposed || (!GEMM_MASKED && p->n % LANES) || p->ldb * (int64_t)sizeof(real) > GEMM_NEAR) {

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from tensorgrad.compiler._passes._chains import chains
 from tensorgrad.compiler._passes._dead import dead
+from tensorgrad.compiler._passes._ends import ends
 from tensorgrad.compiler._passes._epilogues import epilogues
 from tensorgrad.compiler._passes._fold import fold
 from tensorgrad.compiler._passes._lower import lower
@@ -22,6 +23,7 @@ PASSES: dict[str, Callable[[list[Record]], list[Record]]] = {
     "dead": dead,
     "fold": fold,
     "epilogues": epilogues,
+    "ends": ends,
     "chains": chains,
     "plan": _plan,
 }
