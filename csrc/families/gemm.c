@@ -1,14 +1,15 @@
 /* Entry points of matrix multiplication: check the arguments, split the work, call the active table. */
 #include <stdatomic.h>
 
-#include "../kernels/table.h"
+#include "elementwise.h"
 
 enum {
     GEMM_FLAGS = TG_TRANS_A | TG_TRANS_B | TG_ACCUMULATE,
     GEMM_GRAIN = 1 << 16, /* multiply-adds for each thread at least: less costs more than it brings */
     SMALL_STEPS = 256,
     SMALL_BYTES = 1 << 14,
-    DOT_STEPS = 64 /* from so long a k on, dot products of few rows cost less than turning an operand round */
+    PIECE = 1 << 11, /* elements that go through all steps before the next: they stay in a first-level cache */
+    DOT_STEPS = 64   /* from so long a k on, dot products of few rows cost less than turning an operand round */
 };
 
 /* ---- arguments -------------------------------------------------------------------------------------------------- */
@@ -117,7 +118,8 @@ static void shape_grid(grid *g, int64_t parts) {
 /* The arguments have been checked, m and n are positive. */
 static int multiply(int dtype, const tg_gemm_problem *problem) {
     const tg_gemm_fn kernel = choose(dtype, problem);
-    const double work = (double)problem->m * (double)problem->n * (double)problem->k;
+    const double steps = (double)(problem->k + (problem->steps ? problem->steps->work : 0));
+    const double work = (double)problem->m * (double)problem->n * steps;
     if (work < 2 * GEMM_GRAIN) return kernel(problem);
     const double most = work / GEMM_GRAIN;
     const int threads = tg_get_num_threads();
@@ -132,24 +134,79 @@ static int multiply(int dtype, const tg_gemm_problem *problem) {
     return atomic_load(&g.status);
 }
 
-/* The unary op that an activation is, by its id; none has none. */
-static tg_unary_fn activation_kernel(int dtype, int activation) {
+/* The unary op that an activation is, by its id; -1 for none, and for relu, which the products do themselves. */
+static int activation_op(int activation) {
     static const int ops[] = {[TG_ACTIVATION_tanh] = TG_UNARY_tanh,
                               [TG_ACTIVATION_sigmoid] = TG_UNARY_sigmoid,
                               [TG_ACTIVATION_gelu] = TG_UNARY_gelu,
                               [TG_ACTIVATION_gelu_tanh] = TG_UNARY_gelu_tanh,
                               [TG_ACTIVATION_silu] = TG_UNARY_silu};
-    if (activation == TG_ACTIVATION_none || activation == TG_ACTIVATION_relu) return NULL;
-    return tg_active->unary[dtype]->forward[ops[activation]];
+    return activation == TG_ACTIVATION_none || activation == TG_ACTIVATION_relu ? -1 : ops[activation];
 }
 
 int tg_gemm(int dtype, int flags, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b,
             int64_t ldb, void *c, int64_t ldc, const void *bias, int activation) {
+    return tg_gemm_ended(dtype, flags, m, n, k, a, lda, b, ldb, c, ldc, bias, activation, 0, NULL);
+}
+
+/* ---- ends ------------------------------------------------------------------------------------------------------- */
+
+void tg_gemm_finish(const tg_gemm_steps *steps, int64_t rows, int64_t n, int64_t ldc, const void *c) {
+    if (ldc == n) {
+        n *= rows;
+        rows = 1;
+    }
+    const int64_t piece = steps->count > 1 ? PIECE : n;
+    int64_t row = (const char *)c - steps->c; /* bytes from where c and what is laid out like it begins */
+    for (; rows > 0; rows--, row += ldc * steps->itemsize)
+        for (int64_t j = 0; j < n; j += piece) {
+            const int64_t count = n - j < piece ? n - j : piece, at = row + j * steps->itemsize;
+            for (const tg_gemm_step *s = steps->steps; s < steps->steps + steps->count; s++) {
+                if (s->forward)
+                    s->forward(count, s->a + at, s->y + at, s->p[0], s->p[1]);
+                else if (s->gradient)
+                    s->gradient(count, s->a + at, s->b + at, s->y + at, s->p[0], s->p[1]);
+                else
+                    s->binary(count, s->a + at * s->a_step, s->a_step, s->b + at * s->b_step, s->b_step, s->y + at);
+            }
+        }
+}
+
+/* Adds the step that an end is; 0 if there is none. */
+static int add_step(int dtype, const tg_gemm_end *end, tg_gemm_steps *steps) {
+    tg_gemm_step *s = &steps->steps[steps->count++];
+    *s = (tg_gemm_step){.a = end->a, .a_step = end->a_step, .b = end->b, .b_step = end->b_step, .y = end->y};
+    s->p[0] = end->p[0], s->p[1] = end->p[1];
+    if (!s->a || !s->y || (!s->b && end->kind != TG_TILE_UNARY) || (s->a_step | s->b_step) & ~1) return 0;
+    const int op = end->op == (int)end->op ? (int)end->op : -1;
+    int64_t grain;
+    if (end->kind == TG_TILE_BINARY)
+        s->binary = tg_find_binary(op, dtype, &grain);
+    else if (!tg_find_unary(op, dtype, &s->forward, &s->gradient, &grain))
+        return 0;
+    if (end->kind != TG_TILE_UNARY) s->forward = NULL;
+    if (end->kind != TG_TILE_UNARY_GRAD) s->gradient = NULL;
+    if (!s->forward && !s->gradient && !s->binary) return 0;
+    steps->work += GEMM_GRAIN / grain;
+    return 1;
+}
+
+int tg_gemm_ended(int dtype, int flags, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b,
+                  int64_t ldb, void *c, int64_t ldc, const void *bias, int activation, int64_t ends_count,
+                  const tg_gemm_end *ends) {
     if (activation < 0 || activation >= TG_ACTIVATION_COUNT) return TG_BAD_ARGUMENT;
+    if (ends_count < 0 || ends_count >= TG_GEMM_STEPS) return TG_BAD_SIZE;
     tg_gemm_problem problem = {flags, activation == TG_ACTIVATION_relu, m, n, k, a, lda, b, ldb, c, ldc, bias, NULL};
     const int status = check(dtype, &problem);
     if (status != TG_OK || m == 0 || n == 0) return status;
-    problem.activate = activation_kernel(dtype, activation);
+    const tg_gemm_end activate = {.kind = TG_TILE_UNARY, .op = activation_op(activation), .a = c, .y = c};
+    if (activate.op < 0 && ends_count == 0) return multiply(dtype, &problem);
+    tg_gemm_steps steps; /* large, and most of it unused: not cleared */
+    steps.c = c, steps.itemsize = (int64_t)tg_itemsize(dtype), steps.count = steps.work = 0;
+    if (activate.op >= 0 && !add_step(dtype, &activate, &steps)) return TG_BAD_ARGUMENT;
+    for (int64_t i = 0; i < ends_count; i++)
+        if (!ends || !add_step(dtype, &ends[i], &steps)) return TG_BAD_ARGUMENT;
+    problem.steps = &steps;
     return multiply(dtype, &problem);
 }
 

@@ -281,7 +281,26 @@ enum tg_gemm_flags { TG_TRANS_A = 1, TG_TRANS_B = 2, TG_ACCUMULATE = 4 };
 int tg_gemm(int dtype, int flags, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b,
             int64_t ldb, void *c, int64_t ldc, const void *bias, int activation);
 
-/* The same for every index of batch, whose strides are the steps of a, b and c between matrices (0 broadcasts a or b). */
+/* What becomes of a product's result while it is in the cache: the call of the function of that name (kind: TG_TILE_UNARY,
+ * TG_TILE_UNARY_GRAD or TG_TILE_BINARY) on arrays that are laid out as c is. a, b: its inputs in the order of its parameters, b NULL
+ * where it has one; with a step of 0 a single element, for TG_TILE_BINARY only. */
+typedef struct {
+    int64_t kind, op;
+    const void *a;
+    int64_t a_step;
+    const void *b;
+    int64_t b_step;
+    void *y;
+    double p[2];
+} tg_gemm_end;
+
+/* tg_gemm and then its ends, in order, each for some rows at a time: with the bits that one call after the other would give. A y may
+ * be c, or exactly one of the inputs; else it must overlap nothing that is read. At most 8 ends. */
+int tg_gemm_ended(int dtype, int flags, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b,
+                  int64_t ldb, void *c, int64_t ldc, const void *bias, int activation, int64_t ends_count,
+                  const tg_gemm_end *ends);
+
+/* tg_gemm for every index of batch, whose strides are the steps of a, b and c between matrices (0 broadcasts a or b). */
 int tg_gemm_batched(int dtype, int flags, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b,
                     int64_t ldb, void *c, int64_t ldc, const tg_layout *batch);
 

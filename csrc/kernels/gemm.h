@@ -15,6 +15,7 @@
 
 #define GEMM_STEPS 512                                  /* longest block of k: c is read and written once for each */
 #define GEMM_BLOCK (GEMM_GROUP > 1 ? 1 << 19 : 1 << 20) /* bytes of a's block: it stays in a second-level cache */
+#define GEMM_LEAST 96                                   /* rows of a block at least: each packs b anew */
 #define GEMM_TURNED \
     (1 << 22)          /* most bytes of a transposed b that are kept for the next blocks of rows, once turned round */
 #define GEMM_KEEP 4    /* row tiles from which a copy of the panel of b pays (one more for a short panel), */
@@ -33,7 +34,7 @@ typedef struct {
     int64_t ldc;
     int add, relu;
     const real *bias; /* (n) or NULL */
-    tg_unary_fn activate;
+    const tg_gemm_steps *steps;
 } gemm_product;
 
 TG_INLINE int64_t FN(gemm_divide_up)(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -216,13 +217,6 @@ static void FN(multiply_panel)(const gemm_product *p, gemm_plan *plan, const gem
     }
 }
 
-static void FN(activate_rows)(const gemm_product *p, int64_t rows, real *c) {
-    if (p->ldc == p->n)
-        p->activate(rows * p->n, c, c, 0, 0);
-    else
-        for (int64_t i = 0; i < rows; i++, c += p->ldc) p->activate(p->n, c, c, 0, 0);
-}
-
 static int FN(multiply)(const gemm_product *p) {
     const int64_t blocks = p->k > GEMM_STEPS ? FN(gemm_divide_up)(p->k, GEMM_STEPS) : 1;
     gemm_plan plan = {.most_rows = p->m};
@@ -232,6 +226,11 @@ static int FN(multiply)(const gemm_product *p) {
     if (p->m > 1 && p->m * row_bytes > GEMM_BLOCK) {
         plan.most_rows = FN(gemm_divide_up)(p->m, FN(gemm_divide_up)(p->m * row_bytes, GEMM_BLOCK));
         plan.most_rows = FN(gemm_divide_up)(plan.most_rows, 24) * 24;
+    }
+    /* rows of c go through the steps while they are in that cache too; with more blocks of k it would be read too often */
+    if (p->steps && blocks == 1 && p->m * p->n * (int64_t)sizeof(real) > 2 * GEMM_BLOCK) {
+        const int64_t rows = GEMM_BLOCK / (p->n * (int64_t)sizeof(real)) / 24 * 24;
+        if (rows < plan.most_rows) plan.most_rows = rows < GEMM_LEAST ? GEMM_LEAST : rows;
     }
     plan.panel_size = plan.most_steps * GEMM_MAX_VECTORS * LANES;
     if (p->b_transposed || (!GEMM_MASKED && p->n % LANES) || p->ldb * (int64_t)sizeof(real) > GEMM_NEAR) {
@@ -266,8 +265,8 @@ static int FN(multiply)(const gemm_product *p) {
         FN(multiply_panel)(p, &plan, &place, panel, packs_next ? &next : NULL, next_panel);
         if (next.i != place.i || next.k != place.k) plan.copied = 0;
         const int block_done = !more || next.i != place.i || next.k != place.k;
-        if (block_done && p->activate && place.k + place.steps >= p->k)
-            FN(activate_rows)(p, place.rows, p->c + place.i * p->ldc);
+        if (block_done && p->steps && place.k + place.steps >= p->k)
+            tg_gemm_finish(p->steps, place.rows, p->n, p->ldc, p->c + place.i * p->ldc);
         panel = next_panel;
         place = next;
     }
@@ -304,7 +303,7 @@ static int FN(multiply_swapped)(const gemm_product *p) {
     const int status = FN(multiply)(&swapped);
     if (status != TG_OK) return status;
     FN(store_transposed)(p->m, p->n, turned, step, p->c, p->ldc, p->bias, p->relu);
-    if (p->activate) FN(activate_rows)(p, p->m, p->c);
+    if (p->steps) tg_gemm_finish(p->steps, p->m, p->n, p->ldc, p->c);
     return TG_OK;
 }
 
@@ -324,7 +323,7 @@ static gemm_product FN(product_of)(const tg_gemm_problem *g) {
                           .add = (g->flags & TG_ACCUMULATE) != 0,
                           .relu = g->relu,
                           .bias = g->bias,
-                          .activate = g->activate};
+                          .steps = g->steps};
 }
 
 static int FN(gemm)(const tg_gemm_problem *g) {

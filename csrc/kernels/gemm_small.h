@@ -151,10 +151,9 @@ static int FN(gemm_small)(const tg_gemm_problem *g) {
     for (int64_t i = 0; i < g->m; i += block) {
         p.m = g->m - i < block ? g->m - i : block;
         FN(small_rows)(&p);
+        if (p.steps) tg_gemm_finish(p.steps, p.m, p.n, p.ldc, p.c);
         p.a += block * p.a_row;
         p.c += block * p.ldc;
     }
-    p.c = g->c;
-    if (p.activate) FN(activate_rows)(&p, g->m, p.c);
     return TG_OK;
 }

@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "binary_table.h"
 #include "unary_table.h"
 
 /* One line per activation; the line's position is its id. Each but `none` is the unary op of that name. */
@@ -19,7 +20,31 @@
 #define TG_ACTIVATION_ID(name) TG_ACTIVATION_##name,
 enum { TG_ACTIVATION_OPS(TG_ACTIVATION_ID) TG_ACTIVATION_COUNT };
 
-/* c = activation(op(a) @ op(b) [+ c] [+ bias]), as tg_gemm has it. The kernel trusts these. */
+enum { TG_GEMM_STEPS = 9 }; /* an activation and 8 ends */
+
+/* y = op(a, b), element by element, on arrays that are laid out as c is; with a step of 0 a single element */
+typedef struct {
+    tg_unary_fn forward; /* one of these three */
+    tg_unary_grad_fn gradient;
+    tg_binary_fn binary;
+    const char *a, *b;
+    int64_t a_step, b_step;
+    char *y;
+    double p[2];
+} tg_gemm_step;
+
+/* What becomes of the rows of c that are done. */
+typedef struct {
+    const char *c; /* where the whole of it begins */
+    int64_t itemsize, count;
+    int64_t work; /* of an element, in multiply-adds */
+    tg_gemm_step steps[TG_GEMM_STEPS];
+} tg_gemm_steps;
+
+/* Takes rows of c through the steps. c: (rows, n), step ldc, in the whole of c */
+void tg_gemm_finish(const tg_gemm_steps *steps, int64_t rows, int64_t n, int64_t ldc, const void *c);
+
+/* c = steps(relu(op(a) @ op(b) [+ c] [+ bias])), as tg_gemm and tg_gemm_ended have it. The kernel trusts these. */
 typedef struct {
     int flags; /* enum tg_gemm_flags */
     int relu;  /* nonzero: the activation is relu */
@@ -30,8 +55,8 @@ typedef struct {
     int64_t ldb;
     void *c; /* (m, n), step ldc */
     int64_t ldc;
-    const void *bias;     /* (n) or NULL */
-    tg_unary_fn activate; /* any other activation, or NULL */
+    const void *bias;           /* (n) or NULL */
+    const tg_gemm_steps *steps; /* any other activation and the ends, or NULL */
 } tg_gemm_problem;
 
 typedef int (*tg_gemm_fn)(const tg_gemm_problem *problem); /* TG_OK or TG_NO_MEMORY */

@@ -205,19 +205,16 @@ static int FN(gemm_dots)(const tg_gemm_problem *g) {
     if (MOST > 4 && g->m - row >= 4) FN(dot_block)(g, 4, SUMS / 4, row), row += 4;
     if (g->m - row >= 2) FN(dot_block)(g, 2, SUMS / 2, row), row += 2;
     if (g->m - row == 1) FN(dot_block)(g, 1, 8, row);
-    if (g->activate)
-        for (int64_t i = 0; i < g->m; i++) {
-            real *c = (real *)g->c + i * g->ldc;
-            g->activate(g->n, c, c, 0, 0);
-        }
+    if (g->steps) tg_gemm_finish(g->steps, g->m, g->n, g->ldc, g->c);
     return TG_OK;
 }
 
 /* ---- entries of the table --------------------------------------------------------------------------------------- */
 
-/* count results from a matrix that holds them along its rows (by_rows: (count, k)) or across ((k, count)), and a vector (k). */
-static int FN(multiply_vector)(int64_t count, int64_t k, const real *matrix, int64_t ld, int by_rows, const real *x,
-                               int64_t x_step, const gemm_result *r, tg_unary_fn activate) {
+/* The results from a matrix that holds them along its rows (by_rows: (count, k)) or across ((k, count)), and a vector (k). */
+static int FN(multiply_vector)(const tg_gemm_problem *g, int64_t count, const real *matrix, int64_t ld, int by_rows,
+                               const real *x, int64_t x_step, const gemm_result *r) {
+    const int64_t k = g->k;
     if (by_rows) {
         if (x_step != 1 && k > 1) {
             real *copy = tg_scratch(0, (size_t)k * sizeof(real));
@@ -229,22 +226,20 @@ static int FN(multiply_vector)(int64_t count, int64_t k, const real *matrix, int
     } else if (FN(combine_rows)(k, count, matrix, ld, x, x_step, r) != TG_OK) {
         return TG_NO_MEMORY;
     }
-    if (activate && r->step == 1) activate(count, r->c, r->c, 0, 0);
-    if (activate && r->step != 1)
-        for (int64_t i = 0; i < count; i++) activate(1, r->c + i * r->step, r->c + i * r->step, 0, 0);
+    if (g->steps) tg_gemm_finish(g->steps, g->m, g->n, g->ldc, g->c);
     return TG_OK;
 }
 
 /* m == 1 */
 static int FN(gemm_row)(const tg_gemm_problem *g) {
     const gemm_result r = {g->c, 1, g->flags & TG_ACCUMULATE, g->relu, g->bias, 1};
-    return FN(multiply_vector)(g->n, g->k, g->b, g->ldb, g->flags & TG_TRANS_B, g->a,
-                               g->flags & TG_TRANS_A ? g->lda : 1, &r, g->activate);
+    return FN(multiply_vector)(g, g->n, g->b, g->ldb, g->flags & TG_TRANS_B, g->a, g->flags & TG_TRANS_A ? g->lda : 1,
+                               &r);
 }
 
 /* n == 1 */
 static int FN(gemm_column)(const tg_gemm_problem *g) {
     const gemm_result r = {g->c, g->ldc, g->flags & TG_ACCUMULATE, g->relu, g->bias, 0};
-    return FN(multiply_vector)(g->m, g->k, g->a, g->lda, !(g->flags & TG_TRANS_A), g->b,
-                               g->flags & TG_TRANS_B ? 1 : g->ldb, &r, g->activate);
+    return FN(multiply_vector)(g, g->m, g->a, g->lda, !(g->flags & TG_TRANS_A), g->b,
+                               g->flags & TG_TRANS_B ? 1 : g->ldb, &r);
 }

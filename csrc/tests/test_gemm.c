@@ -116,6 +116,50 @@ static void check_shape(const shape *s, uint64_t *random, int oracle) {
     free(a), free(b), free(bias), free(initial), free(first), free(c);
 }
 
+/* Ends give the bits of the calls one by one: a sum with another matrix, kept; an activation, and its gradient over the product. */
+static void check_ends(const shape *s, uint64_t *random) {
+    enum { ARRAYS = 3 }; /* c and what two ends make */
+    int64_t count;
+    void *a = matrix(s->dtype, rows_a(s), columns_a(s), s->pad, random, &count);
+    void *b = matrix(s->dtype, rows_b(s), columns_b(s), s->pad, random, &count);
+    void *bias = matrix(s->dtype, 1, s->n, 0, random, &count);
+    void *other = matrix(s->dtype, s->m, s->n, s->pad, random, &count);
+    const int64_t item = (int64_t)tg_itemsize(s->dtype), ldc = s->n + s->pad;
+    char *want[ARRAYS], *got[ARRAYS];
+    const size_t bytes = (size_t)(count * item);
+    for (int i = 0; i < ARRAYS; i++) {
+        want[i] = malloc(bytes + 1), got[i] = malloc(bytes + 1);
+        if (!want[i] || !got[i]) abort();
+        memcpy(want[i], other, bytes);
+    }
+    const double half = 0.5;
+    const float half_f32 = 0.5f;
+    const void *factor = s->dtype == TG_F32 ? (const void *)&half_f32 : &half;
+    tg_set_num_threads(1);
+    CHECK(run(s, a, b, bias, want[0]) == TG_OK);
+    const tg_layout alone = {1, {s->n}, {{0}, {1}}};
+    for (int64_t at = 0; at < s->m * ldc * item; at += ldc * item) {
+        tg_binary(TG_BINARY_sub, s->dtype, s->n, (char *)other + at, want[0] + at, want[1] + at, NULL);
+        tg_unary(TG_UNARY_elu, s->dtype, s->n, want[1] + at, want[2] + at, 0.7, 0);
+        tg_unary_grad(TG_UNARY_tanh, s->dtype, s->n, want[0] + at, want[2] + at, want[0] + at, 0, 0);
+        tg_binary(TG_BINARY_mul, s->dtype, s->n, factor, want[0] + at, want[0] + at, &alone);
+    }
+    for (int threads = 1; threads <= 3; threads++) {
+        const tg_gemm_end ends[] = {{TG_TILE_BINARY, TG_BINARY_sub, other, 1, got[0], 1, got[1], {0}},
+                                    {TG_TILE_UNARY, TG_UNARY_elu, got[1], 1, NULL, 0, got[2], {0.7, 0}},
+                                    {TG_TILE_UNARY_GRAD, TG_UNARY_tanh, got[0], 1, got[2], 1, got[0], {0}},
+                                    {TG_TILE_BINARY, TG_BINARY_mul, factor, 0, got[0], 1, got[0], {0}}};
+        for (int i = 0; i < ARRAYS; i++) memcpy(got[i], other, bytes);
+        tg_set_num_threads(threads);
+        CHECK(tg_gemm_ended(s->dtype, s->flags, s->m, s->n, s->k, a, columns_a(s) + s->pad, b, columns_b(s) + s->pad,
+                            got[0], ldc, s->bias ? bias : NULL, s->activation, 4, ends) == TG_OK);
+        for (int i = 0; i < ARRAYS; i++)
+            EXPECT(memcmp(want[i], got[i], bytes) == 0, "array %d of the ends with %d threads", OF(s), i, threads);
+    }
+    free(a), free(b), free(bias), free(other);
+    for (int i = 0; i < ARRAYS; i++) free(want[i]), free(got[i]);
+}
+
 static void check_batch(int dtype, int flags, int64_t m, int64_t n, int64_t k, uint64_t *random) {
     enum { OUTER = 3, INNER = 2 };
     const shape s = {dtype, flags, m, n, k, 0, 0, 0};
@@ -169,6 +213,18 @@ static void check_arguments(void) {
     CHECK(tg_gemm(TG_F32, 0, 2, 0, 2, x, 2, NULL, 0, NULL, 0, NULL, 0) == TG_OK);
     CHECK(tg_gemm(TG_F32, 0, 2, 2, 0, NULL, 0, NULL, 2, y, 2, x, TG_ACTIVATION_relu) == TG_OK);
     CHECK(y[0] == 1 && y[1] == 2 && y[2] == 1 && y[3] == 2);
+    const tg_gemm_end good = {TG_TILE_BINARY, TG_BINARY_add, y, 1, x, 1, y, {0}};
+    tg_gemm_end bad[7];
+    for (int i = 0; i < 7; i++) bad[i] = good;
+    bad[0].kind = TG_TILE_WHERE, bad[1].op = -1, bad[2].op = 1 << 20, bad[3].a = NULL, bad[4].b = NULL;
+    bad[5].y = NULL, bad[6].b_step = 2;
+#define ENDED(count, ends) tg_gemm_ended(TG_F32, 0, 2, 2, 2, x, 2, x, 2, y, 2, NULL, 0, count, ends)
+    for (int i = 0; i < 7; i++) CHECK(ENDED(1, &bad[i]) == TG_BAD_ARGUMENT);
+    CHECK(ENDED(1, NULL) == TG_BAD_ARGUMENT);
+    CHECK(ENDED(-1, NULL) == TG_BAD_SIZE);
+    CHECK(ENDED(TG_GEMM_STEPS, bad) == TG_BAD_SIZE);
+    CHECK(ENDED(1, &good) == TG_OK && y[0] == 8 && y[3] == 26);
+#undef ENDED
     CHECK(tg_gemm_batched(TG_F32, 0, 2, 2, 2, x, 2, x, 2, y, 2, NULL) == TG_BAD_ARGUMENT);
     CHECK(tg_gemm_batched(TG_F32, 0, 2, 2, 2, NULL, 2, NULL, 2, NULL, 2, &none) == TG_BAD_ARGUMENT);
     CHECK(tg_gemm_batched(TG_F32, 0, 2, 2, 2, x, 2, x, 2, y, 2, &none) == TG_OK);
@@ -233,11 +289,13 @@ void test_gemm(void) {
                                      sizes[i][2],  (int64_t)(i % 3),
                                      (int)(i % 2), (int)((i + (size_t)flags) % TG_ACTIVATION_COUNT)};
                     check_shape(&s, &random, 1);
+                    check_ends(&s, &random);
                 }
                 for (size_t i = 0; i < sizeof large / sizeof large[0]; i++) {
                     const shape s = {dtype, flags,       large[i][0], large[i][1], large[i][2], (int64_t)(i % 2),
                                      1,     (int)(i % 2)};
                     check_shape(&s, &random, flags == (int)(i % 8));
+                    if (flags == (int)(i % 8)) check_ends(&s, &random);
                 }
                 check_batch(dtype, flags, 5, 7, 9, &random);
                 check_batch(dtype, flags, 1, 40, 9, &random);

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from tensorgrad._native import BINARY, UNARY, ffi, lib
-from tensorgrad.compiler._effects import ITEM, TileSum, layers_of
+from tensorgrad.compiler._effects import ITEM, GemmEnd, TileSum, ends_of, layers_of
 from tensorgrad.compiler._recorder import Record
 
 
@@ -118,11 +118,20 @@ def _product(c: Any, kernel: str, matrices: int = 1) -> Cost:
 
 def _gemm(c: Any) -> Cost:
     plain = _product(c, "gemm")
-    passes = (c.bias is not None) + (c.activation != 0)
+    ends = ends_of(getattr(c, "ends", None))
+    passes = (c.bias is not None) + (c.activation != 0) + sum(_END_FLOPS[end.kind] for end in ends)
     return plain._replace(
-        kernel=plain.kernel + _activated(c.activation, c.bias),
+        kernel=plain.kernel + _activated(c.activation, c.bias) + "".join(map(_end, ends)),
         flops=plain.flops + passes * c.m * c.n,
     )
+
+
+_END_FLOPS = {lib.TG_TILE_UNARY: 1, lib.TG_TILE_UNARY_GRAD: 2, lib.TG_TILE_BINARY: 1}
+
+
+def _end(end: GemmEnd) -> str:
+    family = lib.TG_BINARY if end.kind == lib.TG_TILE_BINARY else lib.TG_UNARY
+    return f" + {_op(family, end.op)}" + "'" * (end.kind == lib.TG_TILE_UNARY_GRAD)
 
 
 def _linear(c: Any) -> Cost:
@@ -234,6 +243,7 @@ COSTS: dict[str, Callable[[Any], Cost]] = {
     "tg_rms_norm": lambda c: _rows(c, "rms_norm", 4),
     "tg_rms_norm_grad": lambda c: _rows(c, "rms_norm_grad", 9),
     "tg_gemm": _gemm,
+    "tg_gemm_ended": _gemm,
     "tg_gemm_batched": lambda c: _product(c, "gemm_batched", _laid_out(c.batch)),
     "tg_linear": _linear,
     "tg_linear_grad": _linear_grad,

@@ -396,6 +396,44 @@ def tg_gemm(dtype, flags, m, n, k, a, lda, b, ldb, c, ldc, bias, activation):  #
     return found
 
 
+class GemmEnd(NamedTuple):
+    """A tg_gemm_end; p: the bits of its numbers."""
+
+    kind: int
+    op: int
+    a: Pointer
+    a_step: int
+    b: Pointer | None
+    b_step: int
+    y: Pointer
+    p0: int
+    p1: int
+
+
+def ends_of(data: Data | None) -> list[GemmEnd]:
+    """The ends of a product."""
+    words = data.words if data else ()
+    return [GemmEnd(*words[i : i + 9]) for i in range(0, len(words), 9)]
+
+
+def tg_gemm_ended(  # type: ignore[no-untyped-def]
+    dtype, flags, m, n, k, a, lda, b, ldb, c, ldc, bias, activation, ends_count, ends
+):
+    found = _r(bias, n * ITEM[dtype])
+    for pointer, nbytes, mode in _product(dtype, flags, m, n, k, a, lda, b, ldb, c, ldc):
+        found += _at(pointer, nbytes, mode)
+    made = {c}  # by the call itself
+    _, span = _matrix(c, m, n, ldc, ITEM[dtype])
+    for end in ends_of(ends):
+        for place, step in ((end.a, end.a_step), (end.b, end.b_step)):
+            if place not in made:
+                found += _r(place, span if step else ITEM[dtype])
+        if end.y not in made:
+            found += _at(end.y, span, "w" if ldc == n else "rw")
+            made.add(end.y)
+    return found
+
+
 def tg_gemm_batched(dtype, flags, m, n, k, a, lda, b, ldb, c, ldc, batch):  # type: ignore[no-untyped-def]
     item = ITEM[dtype]
     found = []

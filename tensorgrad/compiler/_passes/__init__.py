@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from tensorgrad.compiler._passes._beside import beside
 from tensorgrad.compiler._passes._chains import chains
 from tensorgrad.compiler._passes._dead import dead
+from tensorgrad.compiler._passes._ends import ends
 from tensorgrad.compiler._passes._epilogues import epilogues
 from tensorgrad.compiler._passes._fold import fold
 from tensorgrad.compiler._passes._lower import lower
@@ -25,6 +26,7 @@ PASSES: dict[str, Callable[[list[Record]], list[Record]]] = {
     "fold": fold,
     "updates": updates,
     "epilogues": epilogues,
+    "ends": ends,
     "chains": chains,
     "beside": beside,
     "plan": _plan,

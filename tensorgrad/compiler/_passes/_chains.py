@@ -519,4 +519,4 @@ def chains(records: list[Record]) -> list[Record]:
     return records
 
 
-__all__ = ["chains"]
+__all__ = ["Operand", "Step", "chains", "step_of", "sum_of"]
