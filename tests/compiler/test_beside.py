@@ -186,7 +186,8 @@ def test_branches_are_lanes_and_small_layers_are_not() -> None:
                 run(tensorgrad.ones((64, width)))
         return [s.kernel for s in run.explain().steps if "lane" in s.note]
 
-    assert len(kernels_in_lanes(Branches(64), 64)) == 8
+    # all of the four branches' but one, whose end adds the results of the others
+    assert len(kernels_in_lanes(Branches(64), 64)) == 7
     assert (
         kernels_in_lanes(nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)), 64) == []
     )
