@@ -192,9 +192,7 @@ def _inference(setting: Setting) -> Iterator[Row]:
             if torch:
                 given = torch.tensor(x)
                 network = steps.torch_model(torch, layers, setting.dtype)
-                contenders["torch"] = partial(
-                    _without_grad(torch.inference_mode, network), given
-                )
+                contenders["torch"] = partial(_without_grad(torch.inference_mode, network), given)
                 _torch_compiled(
                     setting,
                     contenders,

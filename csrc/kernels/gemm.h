@@ -13,8 +13,9 @@
 #define gemm_place FN(gemm_place)
 #define gemm_plan FN(gemm_plan)
 
-#define GEMM_STEPS 512                                  /* longest block of k: c is read and written once for each */
-#define GEMM_BLOCK (GEMM_GROUP > 1 ? 1 << 19 : 1 << 20) /* bytes of a's block: it stays in a second-level cache */
+#define GEMM_STEPS 512       /* longest block of k: c is read and written once for each */
+#define GEMM_BLOCK (1 << 19) /* bytes of the copy of a's block: half a second-level cache at most */
+#define GEMM_LYING (GEMM_GROUP > 1 ? 1 << 19 : 1 << 20) /* and of a block that is read where it lies */
 #define GEMM_LEAST 96                                   /* rows of a block at least: each packs b anew */
 #define GEMM_TURNED \
     (1 << 22)          /* most bytes of a transposed b that are kept for the next blocks of rows, once turned round */
@@ -51,6 +52,7 @@ static int FN(gemm_panel)(int64_t columns, int grouped) {
 /* Whether to bring the block of a together first: where many panels read it and it is scattered over memory. */
 static int FN(copies_rows)(const gemm_product *p) {
     if (p->a_step != 1) return p->n >= 8 * LANES && p->k >= 256;
+    if (GEMM_GROUP == 1 && p->a_row <= GEMM_STEPS) return 0; /* a is one block of k, and all together as it lies */
     return p->n >= 16 * LANES && p->m >= 128;
 }
 
@@ -172,6 +174,12 @@ TG_INLINE void FN(choose_fetch)(const gemm_product *p, const gemm_plan *plan, co
     copy->soon_pieces = FN(gemm_divide_up)(columns * (int64_t)sizeof(real), GEMM_PIECE);
 }
 
+/* Has the rows of c that a tile will add to brought near while it runs. c: (rows, columns) with step ldc */
+TG_INLINE void FN(fetch_sums)(int64_t rows, int64_t columns, const real *c, int64_t ldc) {
+    for (int64_t i = 0; i < rows; i++, c += ldc)
+        for (int64_t j = 0; j < columns; j += 64 / (int64_t)sizeof(real)) __builtin_prefetch(c + j, 1, 3);
+}
+
 /* One panel. While its tiles run, the next one is packed, a slice with each tile; a's rows are copied before their first use. */
 static void FN(multiply_panel)(const gemm_product *p, gemm_plan *plan, const gemm_place *place, const real *panel,
                                const gemm_place *next, real *next_panel) {
@@ -183,7 +191,8 @@ static void FN(multiply_panel)(const gemm_product *p, gemm_plan *plan, const gem
                                 place->columns};
     const real *b = panel ? panel : FN(panel_at)(p, place, 0);
     const int64_t b_step = panel ? place->vectors * LANES : p->ldb;
-    const int64_t share = next ? FN(gemm_divide_up)(FN(gemm_divide_up)(next->steps, tiles), 16) * 16 : 0;
+    const int64_t unit = p->b_transposed ? 16 : 1; /* a cache line of a row of b */
+    const int64_t share = next ? FN(gemm_divide_up)(FN(gemm_divide_up)(next->steps, tiles), unit) * unit : 0;
     const gemm_tile_fn *kernels = FN(gemm_tiles)[place->vectors];
     int64_t packed = 0;
     /* the rows are dealt out evenly: many tiles one row short rather than one with few */
@@ -209,7 +218,9 @@ static void FN(multiply_panel)(const gemm_product *p, gemm_plan *plan, const gem
                                .to = next_panel + packed * place->vectors * LANES};
         FN(choose_fetch)(p, plan, place, next, packed, slice, &copy);
         const int64_t left_over = slice - copy.rows;
-        kernel(place->steps, a, a_row, a_step, b, b_step, p->c + (place->i + i) * p->ldc + place->j, p->ldc, &finish,
+        real *c = p->c + (place->i + i) * p->ldc + place->j;
+        if (finish.add) FN(fetch_sums)(count, place->columns, c, p->ldc);
+        kernel(place->steps, a, a_row, a_step, b, b_step, c, p->ldc, &finish,
                copy.rows || copy.soon_rows ? &copy : NULL);
         packed += slice;
         if (copy.rows + left_over) FN(pack_panel)(p, next, packed - copy.rows - left_over, packed, next_panel);
@@ -223,8 +234,9 @@ static int FN(multiply)(const gemm_product *p) {
     plan.most_steps = FN(gemm_divide_up)(FN(gemm_divide_up)(p->k, blocks), 8) * 8; /* of k alone: it sets the order */
     plan.block_step = plan.most_steps + LANES; /* rows of the copy do not fall on the same cache set */
     const int64_t row_bytes = plan.most_steps * (int64_t)sizeof(real);
-    if (p->m > 1 && p->m * row_bytes > GEMM_BLOCK) {
-        plan.most_rows = FN(gemm_divide_up)(p->m, FN(gemm_divide_up)(p->m * row_bytes, GEMM_BLOCK));
+    const int64_t block_bytes = FN(copies_rows)(p) ? GEMM_BLOCK : GEMM_LYING;
+    if (p->m > 1 && p->m * row_bytes > block_bytes) {
+        plan.most_rows = FN(gemm_divide_up)(p->m, FN(gemm_divide_up)(p->m * row_bytes, block_bytes));
         plan.most_rows = FN(gemm_divide_up)(plan.most_rows, 24) * 24;
     }
     /* rows of c go through the steps while they are in that cache too; with more blocks of k it would be read too often */

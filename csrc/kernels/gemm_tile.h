@@ -88,6 +88,13 @@ typedef void (*gemm_tile_fn)(int64_t steps, const real *a, int64_t a_row, int64_
 #define GEMM_OPAQUE(x) (void)(x)
 #endif
 
+/* With AVX2 the loop over the steps is 122 bytes: two lines of code if it begins on one, else three, which is up to 4 % slower. */
+#if TG_VECTOR_BYTES == 32 && defined(__GNUC__) && !defined(__clang__)
+#define GEMM_ALIGNED __attribute__((optimize("align-loops=64")))
+#else
+#define GEMM_ALIGNED
+#endif
+
 /* Vector v of a row; `last` lanes of it if it is the cut one. Only AVX-512 has masks cheap enough to be worth a second loop. */
 #define GEMM_MASKED (TG_VECTOR_BYTES == 64)
 TG_INLINE vec FN(gemm_load)(const real *row, const int v, const int cut, int64_t last) {
@@ -294,10 +301,10 @@ TG_INLINE void FN(gemm_tile)(const int vectors, const int rows, const int packed
 }
 
 #define TG_DEFINE_TILE(vectors, rows)                                                                         \
-    static void FN(gemm_tile_##vectors##_##rows)(int64_t steps, const real *a, int64_t a_row, int64_t a_step, \
-                                                 const real *b, int64_t b_step, real *c, int64_t ldc,         \
-                                                 const gemm_finish *finish, gemm_copy *copy) {        \
-        FN(gemm_tile)(vectors, rows, 0, steps, a, a_row, a_step, b, b_step, c, ldc, finish, copy);              \
+    GEMM_ALIGNED static void FN(gemm_tile_##vectors##_##rows)(                                                \
+        int64_t steps, const real *a, int64_t a_row, int64_t a_step, const real *b, int64_t b_step, real *c,  \
+        int64_t ldc, const gemm_finish *finish, gemm_copy *copy) {                                            \
+        FN(gemm_tile)(vectors, rows, 0, steps, a, a_row, a_step, b, b_step, c, ldc, finish, copy);            \
     }
 GEMM_TILES(TG_DEFINE_TILE)
 
