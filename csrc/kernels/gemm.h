@@ -183,7 +183,7 @@ TG_INLINE void FN(fetch_sums)(int64_t rows, int64_t columns, const real *c, int6
 /* One panel. While its tiles run, the next one is packed, a slice with each tile; a's rows are copied before their first use. */
 static void FN(multiply_panel)(const gemm_product *p, gemm_plan *plan, const gemm_place *place, const real *panel,
                                const gemm_place *next, real *next_panel) {
-    const int grouped = plan->grouped; /* then a group is a tile */
+    const int grouped = plan->grouped; /* then a group is a tile, which fetches its rows of c itself */
     const int64_t most = grouped ? GEMM_GROUP : GEMM_MAX_ROWS(place->vectors);
     const int64_t tiles = FN(gemm_divide_up)(place->rows, most);
     const int last = place->k + place->steps >= p->k;
@@ -219,7 +219,7 @@ static void FN(multiply_panel)(const gemm_product *p, gemm_plan *plan, const gem
         FN(choose_fetch)(p, plan, place, next, packed, slice, &copy);
         const int64_t left_over = slice - copy.rows;
         real *c = p->c + (place->i + i) * p->ldc + place->j;
-        if (finish.add) FN(fetch_sums)(count, place->columns, c, p->ldc);
+        if (finish.add && !grouped) FN(fetch_sums)(count, place->columns, c, p->ldc);
         kernel(place->steps, a, a_row, a_step, b, b_step, c, p->ldc, &finish,
                copy.rows || copy.soon_rows ? &copy : NULL);
         packed += slice;
