@@ -106,7 +106,9 @@ static void shape_grid(grid *g, int64_t parts) {
     g->row_parts = g->column_parts = 1;
     for (int64_t columns = 1; columns <= parts; columns++) {
         const int64_t rows = parts / columns;
-        if (rows * columns != parts || p->m / g->row_unit < rows || p->n / g->column_unit < columns) continue;
+        if (rows * columns != parts || (rows > 1 && p->m / g->row_unit < rows) ||
+            (columns > 1 && p->n / g->column_unit < columns))
+            continue;
         const double reads = (double)p->m / (double)rows + 2 * (double)p->n / (double)columns;
         if (least > 0 && reads >= least) continue;
         least = reads;
