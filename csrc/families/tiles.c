@@ -50,6 +50,7 @@ typedef struct {
 typedef struct {
     tg_block_fn fn;
     int64_t value; /* whose memory it reads or writes */
+    int streams;   /* where that is aligned, past the caches */
     const tg_tile_step *given;
 } block_op;
 
@@ -306,7 +307,7 @@ static void place_values(tiles_call *c) {
 /* ---- the ops of runs --------------------------------------------------------------------------------------------- */
 
 static void add_op(tiles_call *c, tg_block_fn fn, int64_t value, const tg_tile_step *given) {
-    c->ops[c->op_count++] = (block_op){fn, value, given};
+    c->ops[c->op_count++] = (block_op){.fn = fn, .value = value, .given = given};
 }
 
 static void make_run(tiles_call *c, int64_t first, int64_t last) {
@@ -319,7 +320,10 @@ static void make_run(tiles_call *c, int64_t first, int64_t last) {
         if (in[side] != block) add_op(c, c->blocks->load, in[side], NULL);
         if (s->given->kind != TG_TILE_COPY)
             add_op(c, block_step(c, s, side), s->inputs == 2 ? in[1 - side] : y, s->given);
-        if (c->streams[y]) add_op(c, c->blocks->stream, y, NULL);
+        if (c->streams[y]) {
+            add_op(c, c->blocks->stream, y, NULL);
+            c->ops[c->op_count - 1].streams = 1;
+        }
         if (c->wanted[y] || c->places[y] == GATHERED || (c->values[y].data && !c->streams[y]))
             add_op(c, c->blocks->store, y, NULL);
         block = y;
@@ -408,7 +412,7 @@ static int64_t run_blocks(const tiles_call *c, char *memory, char *const *at, in
         const int64_t v = ops[k].value;
         if (!steps[k].advances) continue;
         steps[k].data = at[v];
-        if (ops[k].fn != c->blocks->stream) continue;
+        if (!ops[k].streams) continue;
         steps[k].data = (char *)c->values[v].data + begin * c->itemsize;
         steps[k].fn = steps[k].data == at[v] ? c->blocks->store : c->blocks->stream; /* it may not be aligned */
     }
