@@ -19,7 +19,7 @@ def save(path: str, results: dict[str, list[Row]], caption: str, setting: Settin
     import matplotlib.pyplot as plt
 
     rows = [row for found in results.values() for row in found if row.family != "control"]
-    rows = [row for row in rows if row.family not in ("memory", "threads")]
+    rows = [row for row in rows if row.family not in ("memory", "threads", "capture", "replay")]
     points = [row for row in rows if row.nbytes]
     with_roofline = setting.limits is not None and bool(points)
     families = len({row.family for row in rows})
@@ -56,7 +56,7 @@ def _ratios(axes: Any, rows: list[Row]) -> None:
             axes.barh(at, middle - 1, height * 0.85, left=1, color=COLORS[peer])
             axes.plot([min(ratios), max(ratios)], [at, at], color="#333333", linewidth=0.8)
             axes.annotate(
-                f"{middle:.2g}×",
+                f"{middle:.2g}×" if middle < 100 else f"{middle:.0f}×",
                 (max(*ratios, 1.0), at),
                 xytext=(4, 0),
                 textcoords="offset points",
