@@ -241,8 +241,9 @@ static int FN(multiply)(const gemm_product *p) {
     }
     /* rows of c go through the steps while they are in that cache too; with more blocks of k it would be read too often */
     if (p->steps && blocks == 1 && p->m * p->n * (int64_t)sizeof(real) > 2 * GEMM_BLOCK) {
-        const int64_t rows = GEMM_BLOCK / (p->n * (int64_t)sizeof(real)) / 24 * 24;
-        if (rows < plan.most_rows) plan.most_rows = rows < GEMM_LEAST ? GEMM_LEAST : rows;
+        int64_t rows = GEMM_BLOCK / (p->n * (int64_t)sizeof(real)) / 24 * 24;
+        if (rows < GEMM_LEAST) rows = GEMM_LEAST;
+        if (rows < plan.most_rows) plan.most_rows = rows;
     }
     plan.panel_size = plan.most_steps * GEMM_MAX_VECTORS * LANES;
     if (p->b_transposed || (!GEMM_MASKED && p->n % LANES) || p->ldb * (int64_t)sizeof(real) > GEMM_NEAR) {
