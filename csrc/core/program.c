@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "program.h"
 
+#include <sched.h>
+#include <stdbool.h>
 #include <time.h>
 
 const char *tg_function_name(int function) {
@@ -133,6 +135,71 @@ int tg_program_run(const tg_program *p, int64_t times, void *const *addresses, i
     }
     return TG_OK;
 }
+
+/* ---- one run, if nobody else is there ------------------------------------------------------------------------------- */
+
+enum { TRIES = 100 }; /* before a thread sleeps between looks at a gate */
+static const struct timespec a_while = {.tv_nsec = 50000};
+
+static _Thread_local struct {
+    int status;
+    int64_t failed;
+} last;
+
+static int ended(int status, int64_t failed) {
+    last.status = status;
+    last.failed = failed;
+    return status;
+}
+
+static bool change(int32_t *gate, int32_t from, int32_t to) {
+    return __atomic_compare_exchange_n(gate, &from, to, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+void tg_gate_close(int32_t *gate) {
+    if (!gate) return;
+    for (int tries = 0; __atomic_load_n(gate, __ATOMIC_ACQUIRE) != TG_CLOSED && !change(gate, TG_OPEN, TG_CLOSED);
+         tries++)
+        if (tries < TRIES)
+            sched_yield();
+        else
+            nanosleep(&a_while, NULL);
+}
+
+int tg_program_try(const tg_program *p, void *const *addresses) {
+    int64_t failed = -1;
+    int status = check(p, addresses);
+    if (status != TG_OK || !p->gate) return ended(TG_BAD_ARGUMENT, failed);
+    if (!change(p->gate, TG_OPEN, TG_RUNS)) return ended(TG_BUSY, failed);
+    patch(p, addresses);
+    status = run_once(p, &failed);
+    __atomic_store_n(p->gate, TG_OPEN, __ATOMIC_RELEASE);
+    return ended(status, failed);
+}
+
+void *tg_program_call(const tg_program *p, void *a, void *b, void *c, void *d) {
+    enum { MOST_INPUTS = 4 };
+    void *addresses[MOST_INPUTS + 1] = {a, b, c, d};
+    if (!p || p->slot_count < 1 || p->slot_count > MOST_INPUTS + 1) {
+        ended(TG_BAD_ARGUMENT, -1);
+        return NULL;
+    }
+    void *result = addresses[p->slot_count - 1] = tg_alloc(p->result_bytes);
+    if (!result) {
+        ended(TG_NO_MEMORY, -1);
+        return NULL;
+    }
+    if (tg_program_try(p, addresses) == TG_OK) return result;
+    tg_free(result);
+    return NULL;
+}
+
+int tg_program_status(int64_t *failed) {
+    if (failed) *failed = last.failed;
+    return last.status;
+}
+
+/* ---- times ---------------------------------------------------------------------------------------------------------- */
 
 static double now(void) {
     struct timespec t;

@@ -31,7 +31,8 @@ enum tg_status {
     TG_NO_MEMORY = 1,    /* an allocation failed */
     TG_BAD_SIZE = 2,     /* a size is negative or a product of sizes overflows */
     TG_BAD_ARGUMENT = 3, /* unknown op, dtype, flag, or a NULL pointer where data is needed */
-    TG_BAD_INDEX = 4     /* an index (label, gather) is out of range */
+    TG_BAD_INDEX = 4,    /* an index (label, gather) is out of range */
+    TG_BUSY = 5          /* of tg_program_try: another thread is there */
 };
 
 enum tg_dtype { TG_F32 = 0, TG_F64 = 1, TG_I64 = 2 /* of tg_sort and tg_topk only */ };
@@ -418,11 +419,23 @@ typedef struct {
     int64_t slot_count;
     int64_t group_count;
     const tg_group *groups; /* (group_count), by their first steps */
+    int32_t *gate;          /* of tg_program_try: TG_OPEN at first */
+    int64_t result_bytes;   /* of tg_program_call */
 } tg_program;
 
 /* Runs the program `times` times. addresses: (times, slot_count), what the slots are in each run. *failed: the step that gave a
  * status other than TG_OK, which is returned; *done: how many runs were completed. */
 int tg_program_run(const tg_program *program, int64_t times, void *const *addresses, int64_t *failed, int64_t *done);
+/* Programs that share a gate run one at a time, without waiting: a run for which the gate is not open gives TG_BUSY and does
+ * nothing. tg_gate_close waits for the run that is under way, and keeps others out until the word is set to TG_OPEN again. */
+enum tg_gate { TG_OPEN = 0, TG_RUNS = 1, TG_CLOSED = 2 };
+int tg_program_try(const tg_program *program, void *const *addresses);
+void tg_gate_close(int32_t *gate);
+/* The same for a program whose last slot is one result, of result_bytes, and whose slots before it, at most four, are a to d (NULL
+ * for those that it has not). Allocates the result and returns it, or NULL. */
+void *tg_program_call(const tg_program *program, void *a, void *b, void *c, void *d);
+/* The status of the last of these two that this thread called; *failed as for tg_program_run, -1 if no step had run. */
+int tg_program_status(int64_t *failed);
 /* One run, and the seconds that each step took. seconds: (steps) */
 int tg_program_time(const tg_program *program, void *const *addresses, double *seconds, int64_t *failed);
 

@@ -32,6 +32,7 @@ from tensorgrad.compiler._replay import Replay
 from tensorgrad.compiler._results import Rows, has_live_graph
 from tensorgrad.errors import ArgumentError, CaptureError, ShapeError
 
+_OPEN = lib.TG_OPEN
 MOST_PROGRAMS = 16  # kept for one function
 MOST_DIFFERENCES = 3  # recordings of one signature that may differ from the one before
 _FIRST_CHUNK = 64  # runs in one call into C, before it is known how long they take
@@ -57,6 +58,7 @@ class Compiled:
         self._parts: Any = None  # of a function that was split: what is compiled, and what follows
         self._quick: Any = None  # its quick way
         self._lock = Lock()
+        self._gate = ffi.new("int32_t *")  # through which quick calls go; see `_alone`
         self._owner = 0  # the thread that has the lock, where that could ask for it again
         self._number = 0
         update_wrapper(self, function, updated=())
@@ -92,7 +94,7 @@ class Compiled:
             return self._record(signature, found, structure, tensors)
         if found is not self._last:
             self._last = found
-            self._quick = call_function(found, self._lock)
+            self._quick = call_function(found, self._gate)
         return found.run(tensors)
 
     def scan(self, *args: Any) -> Any:
@@ -320,6 +322,8 @@ class Compiled:
     def _alone(self, work: Callable[..., Any], *args: Any) -> Any:
         """work(*args), after calls in other threads. Raises CaptureError in a call from within a call.
 
+        Quick calls do not take the lock: they go through the gate, which is closed here.
+
         An interrupt is raised after a call, or where a function begins. So the lock is taken by `with`
         and what is given back without a call: there is no place where it could stay taken."""
         me = get_ident()
@@ -328,8 +332,10 @@ class Compiled:
         with self._lock:
             try:
                 self._owner = me
+                lib.tg_gate_close(self._gate)
                 return work(*args)
             finally:
+                self._gate[0] = _OPEN
                 self._owner = 0
 
     def _find(self, signature: Signature, tensors: Sequence[Tensor]) -> Replay | None:

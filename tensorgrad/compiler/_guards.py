@@ -28,6 +28,7 @@ from tensorgrad.random import Generator
 _PLAIN = (int, float, complex, str, bytes, bool, type(None))
 _MOST = 20_000  # places looked at
 _MISSING = object()
+GONE = (KeyError, IndexError, ValueError)  # what looking at a place raises where nothing is there
 _CACHES = frozenset(("_buffers", "_hooks", "_steps"))  # of a module
 
 
@@ -47,7 +48,7 @@ class Place:
         """What is there."""
         try:
             return self.container.cell_contents if self.key is None else self.container[self.key]
-        except (KeyError, IndexError, ValueError):
+        except GONE:
             return _MISSING
 
     def holds(self) -> bool:
@@ -368,25 +369,23 @@ class Guards:
                 return repr(array)
         return ""
 
-    def conditions(self, scope: Scope, gradients: Any, before_run: Any) -> list[str]:
+    def conditions(self, scope: Scope, gradients: Any, options: Any) -> list[str]:
         """Python expressions that are true if something no longer holds: for functions that are written
-        out, since they are called before every run. They may raise ValueError, which means the same.
+        out, since they are called before every run. They may raise one of GONE, which means the same.
 
-        gradients: (leaf, whether it had a gradient) pairs. before_run: functions that say whether they
-        are ready."""
+        gradients: (leaf, whether it had a gradient) pairs. options: of optimizers."""
         name = scope.name
         found = [f"{name(mode)}.enabled is not {self.mode}"]
         for container, length, _ in self.lengths:
             found.append(f"len({name(container)}) != {length}")
         for place in self.places:
             container = name(place.container)
-            now = (
-                f"{container}.cell_contents"
-                if place.key is None
-                else f"{container}.get({name(place.key)}, {name(_MISSING)})"
-                if isinstance(place.container, (dict, _Slots))
-                else f"{container}[{place.key}]"
-            )
+            if place.key is None:
+                now = f"{container}.cell_contents"
+            elif isinstance(place.container, _Slots) or place.expected is _MISSING:
+                now = f"{container}.get({name(place.key)}, {name(_MISSING)})"
+            else:
+                now = f"{container}[{name(place.key)}]"
             expected = name(place.expected)
             if place.plain:
                 kind = name(type(place.expected))
@@ -406,7 +405,9 @@ class Guards:
                 f"or {t}._shape is not {name(held.shape)}"
             )
         found += [f"({name(leaf)}.grad is not None) is not {had}" for leaf, had in gradients]
-        found += [f"not {name(ready)}()" for ready in before_run]
+        for o in options:
+            tables, now = name(o.tables), f"{name(o.read)}({name(o.group)})"
+            found.append(f"(x := {now}) != {tables}.values and not {tables}.take(x)")
         return found
 
     def trim(self, used: set[int]) -> None:
@@ -441,4 +442,4 @@ _LIBRARIES = frozenset(
     ("tensorgrad", "numpy", "builtins", "math", "functools", "itertools", "torch", "jax", "_thread")
 )
 
-__all__ = ["Guards", "Scope"]
+__all__ = ["GONE", "Guards", "Scope"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import count, groupby
-from typing import Any
+from typing import Any, NoReturn
 from weakref import finalize, ref
 
 from tensorgrad._native import Storage, address_of, allocate, fail, ffi, lib
@@ -74,7 +74,7 @@ class Program:
         if not self.arena.ptr:
             raise OutOfMemoryError(f"compile: no memory for a program of {self.plan.nbytes} bytes")
         self.callbacks: list[tuple[Callback, int]] = []
-        self.state: Sequence[Callable[[], Any]] = ()  # put Python's state where the kernels read it
+        self.options: Sequence[Any] = ()  # of optimizers, which are read before each run
         self._build()
 
     # ---- addresses
@@ -203,9 +203,23 @@ class Program:
         if status:
             self.raise_failure(status)
 
-    def raise_failure(self, status: int) -> None:
+    def refused(self) -> bool:
+        """What follows a run that this thread tried and that was none: True if the gate was not open, and
+        the error of a step that failed."""
+        failed = ffi.new("int64_t *")
+        status = lib.tg_program_status(failed)
+        if status != lib.TG_BUSY:
+            if failed[0] < 0:
+                fail(status, "a compiled function")
+            self._raise(status, failed[0])
+        return True
+
+    def raise_failure(self, status: int) -> NoReturn:
         """Raises the error of the step that failed."""
-        record = self.records[self.failed[0]]
+        self._raise(status, self.failed[0])
+
+    def _raise(self, status: int, step: int) -> NoReturn:
+        record = self.records[step]
         error = _pending.pop(id(self), None)
         if error is not None:
             raise error
@@ -218,8 +232,8 @@ class Program:
         try:
             callback.run(ffi.unpack(self.words + at, len(callback.pointers)))
             if not callback.pointers:  # it changed Python's own state, such as a learning rate
-                for take in self.state:
-                    take()
+                for options in self.options:
+                    options.take()
         except BaseException as error:  # noqa: BLE001  (raised when C has returned)
             _pending[id(self)] = error
             return int(lib.TG_BAD_ARGUMENT)

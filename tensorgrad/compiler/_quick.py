@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from tensorgrad._native import Storage, clock, lib
+from tensorgrad._native import NULL, Storage, clock, ffi, lib
 from tensorgrad._tensor import Tensor
 from tensorgrad.compiler._arguments import LEAF
-from tensorgrad.compiler._guards import Scope
+from tensorgrad.compiler._guards import GONE, Scope
 from tensorgrad.compiler._recorder import Buffer
 from tensorgrad.compiler._results import DISCARDED, NO_GRAPH
 
 MISSED = object()  # what the quick way returns if it is not the way
+_MOST_INPUTS = 4  # of tg_program_call
 
 
 def holds_function(replay: Any) -> Any:
@@ -26,7 +27,7 @@ def holds_function(replay: Any) -> Any:
         [
             "try:",
             *(f"    if {condition}: return False" for condition in conditions),
-            "except ValueError:",
+            f"except {scope.name(GONE)}:",
             "    return False",
             "return True",
         ],
@@ -35,57 +36,75 @@ def holds_function(replay: Any) -> Any:
 
 def _conditions(scope: Scope, replay: Any) -> list[str]:
     found: list[str] = replay.guards.conditions(
-        scope, replay.signature.gradients, replay.recorder.before_run
+        scope, replay.signature.gradients, replay.recorder.options
     )
     return found
 
 
-def call_function(replay: Any, lock: Any) -> Any:
+def call_function(replay: Any, gate: Any) -> Any:
     """call(args): a replay, or MISSED where it takes more than this; None for a program that cannot be
-    called this way. lock: of the compiled function."""
+    called this way. gate: of the compiled function, which is closed while a call of another kind runs."""
     program = replay.program
     if replay.kinds is None or program.callbacks or not _are_plain(replay):
         return None
+    program.c.gate = gate
     scope = Scope(MISSED=MISSED, Tensor=Tensor, Storage=Storage, clock=clock)
     name = scope.name
     n = len(replay.kinds)
-    addresses, lock_name = name(program.addresses), name(lock)
     lines = ["try:", f"    if len(args) != {n}: return MISSED"]
     if n:
         lines.append(f"    {''.join(f't{i}, ' for i in range(n))}= args")
-    for i, (shape, code) in enumerate(replay.kinds):
+    for i, (kind, code) in enumerate(replay.kinds):
+        shape = name(kind)
         lines.append(
-            f"    if t{i}.__class__ is not Tensor or t{i}._shape != {name(shape)} or t{i}._code != {code} "
-            f"or t{i}._strides is not None or t{i}._node is not None: return MISSED"
+            f"    if t{i}.__class__ is not Tensor or t{i}._shape is not {shape} and t{i}._shape != {shape} "
+            f"or t{i}._code != {code} or t{i}._strides is not None or t{i}._node is not None: return MISSED"
         )
         if replay.elsewhere:
-            lines.append(f"    if id(t{i}._storage) in {name(replay.elsewhere)}: return MISSED")
+            lines.append(f"    if t{i}._storage in {name(replay.elsewhere)}: return MISSED")
     lines += [f"    if {condition}: return MISSED" for condition in _conditions(scope, replay)]
-    lines += ["except ValueError:", "    return MISSED"]
-    # no interrupt comes between `with` and what it does; a lock that is taken may be this thread's own
-    lines += [f"if {name(lock.locked)}(): return MISSED", f"with {lock_name}:"]
-    lines += [f"    {addresses}[{i}] = t{i}._ptr" for i in range(n)]
-    new_storage, alloc = name(Storage.__new__), name(lib.tg_alloc)
-    for i, nbytes in enumerate(replay.made_bytes):
-        lines += [
-            f"    s{i} = {new_storage}(Storage)",
-            f"    {addresses}[{n + i}] = s{i}.ptr = {alloc}({nbytes})",
-            f"    s{i}.written = 0",
-        ]
+    lines += [f"except {scope.name(GONE)}:", "    return MISSED"]
     if replay.written:  # told before: an interrupt may come right after the run
-        lines.append("    now = clock()")
-        lines += [f"    {name(storage)}.written = now" for storage in replay.written]
-    run, failed, done = name(lib.tg_program_run), name(program.failed), name(program.done)
-    lines += [
-        f"    status = {run}({name(program.c)}, 1, {addresses}, {failed}, {done})",
-        f"    if status: {name(program.raise_failure)}(status)",
-    ]
+        lines.append("now = clock()")
+        lines += [f"{name(storage)}.written = now" for storage in replay.written]
+    lines += _run_lines(scope, replay)
     discarded = name(DISCARDED)
     for leaf, result in replay.gradients:
         kept = "None" if result is None else discarded
         leaf_name = name(leaf)
         lines.append(f"if {leaf_name}.grad is not {kept}: {leaf_name}.grad = {kept}")
     return scope.function("call(args)", lines + _result_lines(scope, replay))
+
+
+def _run_lines(scope: Scope, replay: Any) -> list[str]:
+    """The run, which leaves s0, s1, ...: the storages of the results. What it is given it has for itself,
+    so that it takes no lock; it is MISSED where another thread is there."""
+    name, program = scope.name, replay.program
+    inputs = [f"t{i}._ptr" for i in range(len(replay.kinds))]
+    c, new, refused = name(program.c), name(Storage.__new__), name(program.refused)
+    if len(replay.made_bytes) == 1 and len(inputs) <= _MOST_INPUTS:
+        program.c.result_bytes = replay.made_bytes[0]
+        null = name(NULL)
+        given = ", ".join(inputs + [null] * (_MOST_INPUTS - len(inputs)))
+        return [
+            f"s0 = {new}(Storage)",
+            "s0.written = 0",
+            f"s0.ptr = ptr = {name(lib.tg_program_call)}({c}, {given})",
+            f"if not ptr and {refused}(): return MISSED",
+        ]
+    lines = []
+    for i, nbytes in enumerate(replay.made_bytes):
+        lines += [
+            f"s{i} = {new}(Storage)",
+            f"s{i}.written = 0",
+            f"s{i}.ptr = {name(lib.tg_alloc)}({nbytes})",
+        ]
+    given = ", ".join([*inputs, *(f"s{i}.ptr" for i in range(len(replay.made_bytes)))])
+    addresses = f"{name(ffi.new)}({name(ffi.typeof('void *[]'))}, ({given}{',' if given else ''}))"
+    return [
+        *lines,
+        f"if {name(lib.tg_program_try)}({c}, {addresses}) and {refused}(): return MISSED",
+    ]
 
 
 def _are_plain(replay: Any) -> bool:

@@ -237,7 +237,7 @@ class Recorder:
         self.state: dict[int, Buffer] = {}
         self.arrays: dict[int, Buffer] = {}
         self.kept: list[Any] = []  # what must live as long as the program
-        self.before_run: list[Callable[[], bool]] = []  # to be called before each run
+        self.options: list[Any] = []  # of optimizers, which are read before each run
         self.dropped: set[int] = (
             set()
         )  # ids of leaves whose gradient was dropped before it was used
@@ -517,8 +517,8 @@ class Recorder:
 
         def step(_: list[int]) -> None:
             run()
-            for ready in self.before_run:  # an optimizer's options may have changed
-                ready()
+            for options in self.options:
+                options.take()
 
         if not self._paused:
             self.python_steps += 1

@@ -59,7 +59,7 @@ class Replay:
         self.made_bytes = [b.nbytes for b in self.made]
         optimized = run_passes(records, passes)
         self.program = Program(optimized, [*inputs, *self.made], "plan" in passes)
-        self.program.state = recorder.before_run
+        self.program.options = recorder.options
         self.lasting = [b for b in self.program.buffers if b.kind == "outside"]
         self.written = [
             b.owner
@@ -77,7 +77,7 @@ class Replay:
         self.holds = holds_function(self)
         self.kinds = signature.plain_kinds()
         # where arguments must not lie, which could lie anywhere when the function was recorded
-        self.elsewhere = frozenset(map(id, self.written))
+        self.elsewhere = frozenset(self.written)
         borrowed = any(isinstance(storage, BorrowedStorage) for storage in self.written)
         if self.writes_inputs or borrowed:  # arguments have to be looked at more closely
             self.kinds = None
@@ -94,8 +94,8 @@ class Replay:
         for leaf, had in self.signature.gradients:
             if (leaf.grad is not None) is not had:
                 return "a gradient that the program adds to came or went"
-        for ready in self.recorder.before_run:
-            if not ready():
+        for options in self.recorder.options:
+            if not options.take():
                 return "an optimizer's tables"
         return ""
 
@@ -111,7 +111,7 @@ class Replay:
                 or t._code != code
                 or t._strides is not None
                 or t._node is not None
-                or id(t._storage) in self.elsewhere
+                or t._storage in self.elsewhere
             ):
                 return False
         return True
@@ -122,12 +122,12 @@ class Replay:
         for i, t in enumerate(tensors):
             if i in self.signature.fixed:
                 continue
-            if id(t._storage) in self.elsewhere:
+            if t._storage in self.elsewhere:
                 return False
             if isinstance(t._storage, BorrowedStorage):
                 begin, end = _extent(t)
                 for b in self.lasting:
-                    if id(b.owner) not in self.elsewhere:
+                    if b.owner not in self.elsewhere:
                         continue
                     if begin < b.address + b.nbytes and b.address < end:
                         return False
@@ -185,7 +185,7 @@ class Replay:
             self.kinds == [(t._shape[1:], t._code) for t in tensors]
             and all(part is LEAF for part in structure[1:])
             and all(t._strides is None and t._node is None for t in tensors)
-            and not any(id(t._storage) in self.elsewhere for t in tensors)
+            and not any(t._storage in self.elsewhere for t in tensors)
             and not self.writes_inputs
             and self.stackable
         )

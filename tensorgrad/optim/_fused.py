@@ -14,6 +14,23 @@ from tensorgrad.ops.multi import AdamTables, SGDTables, by_dtype
 from tensorgrad.optim._optimizer import Optimizer
 
 
+class Options:
+    """The options of a group, which the kernel reads from its tables."""
+
+    __slots__ = ("group", "read", "tables")
+
+    def __init__(
+        self, tables: SGDTables | AdamTables, read: Callable[[Any], Any], group: dict[str, Any]
+    ) -> None:
+        self.tables = tables
+        self.read = read
+        self.group = group
+
+    def take(self) -> bool:
+        """Puts them where the kernel reads them; False if the tables do not fit them."""
+        return self.tables.take(self.read(self.group))
+
+
 class FusedOptimizer(Optimizer):
     """Base of SGD and Adam: makes the tables of the C call at the first step, and anew when they do
     not fit any more.
@@ -84,7 +101,7 @@ class FusedOptimizer(Optimizer):
         if capture is not None:
             capture.keep(tables)
             # the options are read again before each replay, as they are before each step
-            capture.before_run.append(lambda: tables.take(self._values(group)))
+            capture.options.append(Options(tables, self._values, group))
 
     def _tables_of(
         self, params: Sequence[Tensor], group: dict[str, Any]
