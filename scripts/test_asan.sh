@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 readonly BUILD=$PWD/${1:-build/asan}
 readonly ROOT=$PWD
 readonly TESTS=(tests/compiler/test_passes.py tests/compiler/test_chains.py tests/compiler/test_many_runs.py
-    tests/compiler/test_custom_ops.py)
+    tests/compiler/test_custom_ops.py tests/compiler/test_quick.py)
 
 # a copy, so that nothing that was built before is taken for up to date
 rm -rf "$BUILD"

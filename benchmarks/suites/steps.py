@@ -12,6 +12,7 @@ from suites import mlp
 from tensorgrad import nn, optim
 
 RATE = mlp.RATE
+ADAM_RATE = 0.001  # each library's default; with ten times as much all gradients underflow before long
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
 Layers = tuple[int, ...]
 Step = Callable[[], object]
@@ -34,7 +35,8 @@ def tensorgrad_function(layers: Layers, dtype: str, adam: bool) -> Callable[...,
     """A training step, as a user writes it: a function of a batch and its labels."""
     model = tensorgrad_model(layers, dtype)
     criterion = nn.CrossEntropyLoss()
-    optimizer = (optim.Adam if adam else optim.SGD)(model.parameters(), lr=RATE)
+    kind, rate = (optim.Adam, ADAM_RATE) if adam else (optim.SGD, RATE)
+    optimizer = kind(model.parameters(), lr=rate)
 
     def step(x: Any, y: Any) -> Any:
         optimizer.zero_grad()
@@ -74,7 +76,7 @@ def _numpy_adam() -> Callable[..., None]:
             work /= (1 - BETA2**done) ** 0.5
             work += EPS
             np.divide(m, work, out=work)
-            work *= RATE / (1 - BETA1**done)
+            work *= ADAM_RATE / (1 - BETA1**done)
             w -= work
 
     return update
@@ -118,8 +120,8 @@ def torch_step(
     step is one fused call anyhow."""
     model = torch_model(torch, layers, x.dtype.name)
     criterion = torch.nn.CrossEntropyLoss()
-    kind = torch.optim.Adam if adam else torch.optim.SGD
-    optimizer = kind(model.parameters(), lr=RATE, fused=True)
+    kind, rate = (torch.optim.Adam, ADAM_RATE) if adam else (torch.optim.SGD, RATE)
+    optimizer = kind(model.parameters(), lr=rate, fused=True)
     xs, ys = torch.tensor(x), torch.tensor(labels)
 
     def loss_of(x: Any, y: Any) -> Any:
@@ -166,7 +168,7 @@ def _jax_update(jax: Any, adam: bool) -> Callable[..., Any]:
         done = done + 1
         means = tree_map(lambda m, g: BETA1 * m + (1 - BETA1) * g, means, gradients)
         squares = tree_map(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, squares, gradients)
-        rate, root = RATE / (1 - BETA1**done), jnp.sqrt(1 - BETA2**done)
+        rate, root = ADAM_RATE / (1 - BETA1**done), jnp.sqrt(1 - BETA2**done)
         parameters = tree_map(
             lambda p, m, v: p - rate * m / (jnp.sqrt(v) / root + EPS), parameters, means, squares
         )

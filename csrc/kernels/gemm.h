@@ -160,6 +160,7 @@ static void FN(copy_rows)(const gemm_product *p, const gemm_place *place, int64_
 TG_INLINE void FN(choose_fetch)(const gemm_product *p, const gemm_plan *plan, const gemm_place *place,
                                 const gemm_place *next, int64_t packed, int64_t slice, gemm_copy *copy) {
     int64_t columns = 0;
+    copy->soon_rows = 0;
     if (plan->grouped && p->a_step == 1 && plan->copied < place->rows) {
         copy->soon = FN(rows_at)(p, place, plan->copied);
         copy->soon_step = p->a_row;
@@ -195,6 +196,9 @@ static void FN(multiply_panel)(const gemm_product *p, gemm_plan *plan, const gem
     const int64_t share = next ? FN(gemm_divide_up)(FN(gemm_divide_up)(next->steps, tiles), unit) * unit : 0;
     const gemm_tile_fn *kernels = FN(gemm_tiles)[place->vectors];
     int64_t packed = 0;
+    /* its fields are set one by one: a struct is put down in wide stores, and the load of a field from one that crosses a line waits
+     * until the stores of c before it are through */
+    gemm_copy copy = {.from = p->a, .to = p->c}; /* nothing */
     /* the rows are dealt out evenly: many tiles one row short rather than one with few */
     const int64_t few = place->rows / tiles, with_more = place->rows % tiles;
     const int64_t a_row = grouped ? 1 : plan->block ? plan->block_step : p->a_row;
@@ -210,12 +214,13 @@ static void FN(multiply_panel)(const gemm_product *p, gemm_plan *plan, const gem
         if (grouped && panel && count == GEMM_GROUP && place->columns == 3 * LANES) kernel = FN(gemm_packed_tile);
 #endif
         const int64_t slice = !next ? 0 : packed + share < next->steps ? share : next->steps - packed;
-        gemm_copy copy = {.from = p->a, .to = p->c}; /* nothing */
-        if (slice && !p->b_transposed && next->vectors == place->vectors && next->columns == place->vectors * LANES)
-            copy = (gemm_copy){.from = FN(panel_at)(p, next, packed),
-                               .step = p->ldb,
-                               .rows = slice,
-                               .to = next_panel + packed * place->vectors * LANES};
+        copy.rows = 0;
+        if (slice && !p->b_transposed && next->vectors == place->vectors && next->columns == place->vectors * LANES) {
+            copy.from = FN(panel_at)(p, next, packed);
+            copy.step = p->ldb;
+            copy.rows = slice;
+            copy.to = next_panel + packed * place->vectors * LANES;
+        }
         FN(choose_fetch)(p, plan, place, next, packed, slice, &copy);
         const int64_t left_over = slice - copy.rows;
         real *c = p->c + (place->i + i) * p->ldc + place->j;
