@@ -32,6 +32,7 @@ class Row:
     judged: bool = False  # whether the family's target for the limit is meant for this row
     flops: float = 0.0
     nbytes: float = 0.0  # that must be read and written at least
+    cpus: dict[str, float] = field(default_factory=dict)  # how many each kept busy
 
     def ratio(self, peer: str) -> float | None:
         """How many times as long the peer took (above 1: tensorgrad is faster)."""
@@ -64,6 +65,7 @@ class Setting:
     jax: Any = None
     limits: Any = None  # limits.Limits, or None without a compiler
     skipped: list[str] = field(default_factory=list)
+    crowded: list[str] = field(default_factory=list)  # who used more CPUs than threads were given
 
     def sizes(self, sizes: tuple[Any, ...]) -> tuple[Any, ...]:
         """All of them, or the first, a middle and, of many, no large one for a quick run."""
@@ -97,23 +99,30 @@ class Setting:
         calls: dict[str, int] = {}
         for who, function in contenders.items():
             function()
-            once = min(_seconds(function, 1) for _ in range(2))
+            once = min(_seconds(function, 1)[0] for _ in range(2))
             calls[who] = max(1, min(100_000, int(turn / max(once, 1e-8))))
         samples: dict[str, list[float]] = {who: [] for who in contenders}
+        cpus: dict[str, list[float]] = {who: [] for who in contenders}
         limits = []
         for _ in range(rounds):
             for who, function in contenders.items():
                 if rest:
                     time.sleep(rest)
                     function()  # wakes this library's own threads
-                samples[who].append(_seconds(function, calls[who]) * 1e6 / per)
+                seconds, busy = _seconds(function, calls[who])
+                samples[who].append(seconds * 1e6 / per)
+                cpus[who].append(busy)
             if limit is not None:
                 if rest:
                     time.sleep(rest)
                 limits.append(limit() * 1e6)
         row.medians = {who: median(values) for who, values in samples.items()}
         row.minima = {who: min(values) for who, values in samples.items()}
+        row.cpus = {who: median(values) for who, values in cpus.items()}
         row.limit = median(limits) if limits else None
+        for who, used in row.cpus.items():
+            if used > self.threads + 0.2:
+                self.crowded.append(f"{who} had {used:.1f} in {family}: {name}")
         print(f"  {family}: {name}", file=sys.stderr, flush=True)
         yield row
 
@@ -130,11 +139,13 @@ class Setting:
         self.skipped.append(what)
 
 
-def _seconds(function: Function, calls: int) -> float:
-    start = time.perf_counter()
+def _seconds(function: Function, calls: int) -> tuple[float, float]:
+    """What a call takes, and how many CPUs were busy meanwhile."""
+    busy, start = time.process_time(), time.perf_counter()
     for _ in range(calls):
         function()
-    return (time.perf_counter() - start) / calls
+    took = time.perf_counter() - start
+    return took / calls, (time.process_time() - busy) / took
 
 
 __all__ = ["Function", "Row", "Setting"]

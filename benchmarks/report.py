@@ -124,6 +124,7 @@ def save_json(path: str, results: dict[str, list[Row]], context: dict[str, Any])
                 "judged": r.judged,
                 "flops": r.flops,
                 "bytes": r.nbytes,
+                "cpus": r.cpus,
             }
             for r in rows
         ]
@@ -147,6 +148,7 @@ def load_json(path: str) -> tuple[dict[str, list[Row]], dict[str, Any]]:
                 r["judged"],
                 r["flops"],
                 r["bytes"],
+                r.get("cpus", {}),
             )
             for r in rows
         ]

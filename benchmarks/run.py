@@ -88,7 +88,7 @@ def main() -> None:
         quick=options.quick,
         only=options.only,
         torch=peers.load_torch(options.threads),
-        jax=peers.optional("jax"),
+        jax=peers.load_jax(options.threads),
         limits=limits.build(isa, options.threads),
     )
     if setting.jax is not None and options.dtype == "float64":
@@ -118,6 +118,8 @@ def main() -> None:
     print("\n" + report.summary(f"summary, {caption}", every_row))
     for what in setting.skipped:
         print(f"not measured: {what}")
+    for what in setting.crowded:
+        print(f"more than {options.threads} CPUs: {what}")
     print(f"{len(every_row)} rows in {time.perf_counter() - began:.0f} s", file=sys.stderr)
     if options.json:
         report.save_json(options.json, results, context)

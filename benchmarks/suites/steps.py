@@ -12,7 +12,9 @@ from suites import mlp
 from tensorgrad import nn, optim
 
 RATE = mlp.RATE
-ADAM_RATE = 0.001  # each library's default; with ten times as much all gradients underflow before long
+ADAM_RATE = (
+    0.001  # each library's default; with ten times as much all gradients underflow before long
+)
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
 Layers = tuple[int, ...]
 Step = Callable[[], object]
