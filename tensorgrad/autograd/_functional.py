@@ -36,6 +36,17 @@ def root_gradient(output: Any, gradient: Any, where: str) -> Any:
     return gradient
 
 
+def _is_several(value: Any) -> bool:
+    """Whether it is a sequence of tensors. Asking for Sequence alone would take longer than the rest."""
+    return value.__class__ in (list, tuple) or (
+        not hasattr(value, "requires_grad") and isinstance(value, Sequence)
+    )
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if _is_several(value) else [value]
+
+
 def grad(
     outputs: Any,
     inputs: Any,
@@ -63,12 +74,8 @@ def grad(
     >>> first.item(), second.item()
     (27.0, 18.0)
     """
-    single = not isinstance(inputs, Sequence)
-    ys = [outputs] if not isinstance(outputs, Sequence) else list(outputs)
-    xs = [inputs] if single else list(inputs)
-    gys = [grad_outputs] if not isinstance(grad_outputs, Sequence) else list(grad_outputs)
-    if grad_outputs is None:
-        gys = [None] * len(ys)
+    ys, xs = _listed(outputs), _listed(inputs)
+    gys = [None] * len(ys) if grad_outputs is None else _listed(grad_outputs)
     if len(gys) != len(ys):
         raise GradientError(
             f"autograd.grad: expected {len(ys)} grad_outputs, one per output, got {len(gys)}"
@@ -90,4 +97,4 @@ def grad(
                 f"autograd.grad: input {i} was not used to compute the outputs; allow_unused=True "
                 "gives None for it"
             )
-    return results[0] if single else tuple(results)
+    return tuple(results) if _is_several(inputs) else results[0]

@@ -169,7 +169,10 @@ def backward(
     for notified in before_backward:
         notified()
     # a node recorded before the oldest input cannot depend on any of them
-    oldest = min((node.seq for node in wanted), default=0) if wanted else 0
+    oldest = 0
+    for asked in inputs or ():
+        if not oldest or asked.seq < oldest:
+            oldest = asked.seq
     waiting: dict[Node | Leaf, Any] = {}
     heap: list[tuple[int, Any]] = []  # of what is waiting, by falling sequence number
     new = False  # whether the gradients are known to be nobody else's
