@@ -12,6 +12,7 @@ from threading import Lock, get_ident
 from time import perf_counter
 from types import MethodType
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -32,11 +33,30 @@ from tensorgrad.compiler._replay import Replay
 from tensorgrad.compiler._results import Rows, has_live_graph
 from tensorgrad.errors import ArgumentError, CaptureError, ShapeError
 
-_OPEN = lib.TG_OPEN
+_OPEN, _CLOSED = lib.TG_OPEN, lib.TG_CLOSED
 MOST_PROGRAMS = 16  # kept for one function
 MOST_DIFFERENCES = 3  # recordings of one signature that may differ from the one before
 _FIRST_CHUNK = 64  # runs in one call into C, before it is known how long they take
 _CHUNK_SECONDS = 0.05  # how long a call may keep signals waiting
+
+
+_existing: WeakSet[Compiled] = WeakSet()
+
+
+def _renew() -> None:
+    """In a child process: the threads of the parent are not there, so what they held is free."""
+    me = get_ident()
+    for other in captures.keys() - {me}:
+        del captures[other]
+    for compiled in _existing:
+        if compiled._owner != me:
+            compiled._lock = Lock()
+            compiled._gate[0] = _OPEN
+            compiled._owner = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
 
 
 class Compiled:
@@ -62,6 +82,7 @@ class Compiled:
         self._owner = 0  # the thread that has the lock, where that could ask for it again
         self._number = 0
         update_wrapper(self, function, updated=())
+        _existing.add(self)
 
     def __repr__(self) -> str:
         return f"<compiled {self._name}: {len(self._replays)} programs>"
@@ -335,7 +356,8 @@ class Compiled:
                 lib.tg_gate_close(self._gate)
                 return work(*args)
             finally:
-                self._gate[0] = _OPEN
+                if self._gate[0] == _CLOSED:  # else an interrupt came before it was
+                    self._gate[0] = _OPEN
                 self._owner = 0
 
     def _find(self, signature: Signature, tensors: Sequence[Tensor]) -> Replay | None:

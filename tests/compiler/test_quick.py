@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 import tensorgrad
 from tensorgrad._native import ffi, lib
-from tensorgrad.compiler import _quick
+from tensorgrad.compiler import _compiled, _quick
 from tensorgrad.errors import IndexOutOfRangeError, OutOfMemoryError
 
 
@@ -150,3 +152,45 @@ def test_calls_of_several_threads_are_made_one_after_another(results: int) -> No
         worker.join()
     assert not errors
     np.testing.assert_array_equal(total.numpy(), np.full(4000, 450.0, np.float32))
+
+
+@pytest.mark.parametrize("held", [lib.TG_RUNS, lib.TG_CLOSED])
+def test_an_interrupt_before_the_gate_is_closed(held: int, monkeypatch: Any) -> None:
+    """A run that another thread makes goes on; what was left closed is opened."""
+    compiled = ready(lambda x: x + 1.0, tensorgrad.ones(2))
+
+    class Interrupted:
+        def tg_gate_close(self, gate: Any) -> None:
+            raise KeyboardInterrupt
+
+    compiled._gate[0] = held
+    with monkeypatch.context() as patched:
+        patched.setattr(_compiled, "lib", Interrupted())
+        with pytest.raises(KeyboardInterrupt):
+            compiled(tensorgrad.ones(2))
+    assert compiled._gate[0] == (held if held == lib.TG_RUNS else lib.TG_OPEN)
+    assert not compiled._lock.locked()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_process_finds_nothing_held() -> None:
+    """It is made while another thread is in a call, which is not there in the child."""
+    compiled = ready(lambda x: x * 2.0, tensorgrad.ones(2))
+    inside, done = threading.Event(), threading.Event()
+
+    def call() -> None:
+        compiled._alone(lambda: (inside.set(), done.wait(60)))
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    assert inside.wait(60)
+    child = os.fork()
+    if not child:
+        signal.alarm(30)  # it ends the child should that wait
+        answers = [compiled(tensorgrad.ones(n)).tolist() for n in (2, 2, 3, 3, 3)]
+        os._exit(0 if answers == [[2.0] * n for n in (2, 2, 3, 3, 3)] else 1)
+    done.set()
+    caller.join()
+    _, status = os.waitpid(child, 0)
+    assert status == 0
+    assert compiled(tensorgrad.ones(2)).tolist() == [2.0, 2.0]
