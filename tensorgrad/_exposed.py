@@ -35,7 +35,7 @@ _MOST_NODES = 64  # before those that are gone are dropped
 class Exposure:
     """One way by which NumPy can write to a storage.
 
-    array: that memory; ptr: its beginning if it is contiguous, else None. print: its fingerprint when
+    array: that memory; ptr: its beginning, None where the array has gaps. print: its fingerprint when
     it was last looked at, None before. written: the storage's stamp then. nodes: those that saved it,
     as far as is known; saved_before: whether there may be others, recorded before."""
 
@@ -47,8 +47,9 @@ class Exposure:
     def __init__(
         self, array: np.ndarray[Any, Any], ptr: Any, storage: Any, saved_before: bool
     ) -> None:
+        """ptr: to the array's first element."""
         self.array = array
-        self.ptr = ptr
+        self.ptr = ptr if _fills_memory(array) else None
         self.storage = ref(storage)
         self.print: int | None = None
         self.written = storage.written
@@ -112,6 +113,17 @@ class Exposure:
                 before_backward.remove(look_at_needed)
 
 
+def _fills_memory(array: Any) -> bool:
+    """Whether the array's elements lie without gaps from the first on, in the order of some of its axes:
+    as those of a transposed matrix do."""
+    step = array.itemsize
+    for stride, n in sorted(zip(array.strides, array.shape)):
+        if n != 1 and stride != step:
+            return array.size == 0
+        step *= n
+    return True
+
+
 exposures: dict[int, list[ref[Exposure]]] = {}  # those that exist, by the id of their storage
 needed: dict[int, ref[Exposure]] = {}  # those that a graph may need, by id
 
@@ -154,8 +166,7 @@ class UserStorage(BorrowedStorage):
 
     def __init__(self, owner: np.ndarray[Any, Any]) -> None:
         super().__init__(owner)
-        ptr = self.ptr if owner.flags.c_contiguous else None
-        self.exposure = Exposure(owner, ptr, self, False)
+        self.exposure = Exposure(owner, self.ptr, self, False)
 
 
 @finalized
@@ -195,7 +206,7 @@ def hand_out(
     capture = current_capture()
     if capture is not None:
         return capture.handed_out(array)
-    keeper = Handed(storage, array, ptr if strides is None else None, saved_before)
+    keeper = Handed(storage, array, ptr, saved_before)
     return exposing_array(keeper, array)
 
 

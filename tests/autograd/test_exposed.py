@@ -9,7 +9,7 @@ import pytest
 
 import tensorgrad as tg
 from tensorgrad import Tensor
-from tensorgrad._exposed import exposures, needed
+from tensorgrad._exposed import _fills_memory, exposures, needed
 from tensorgrad.autograd._tape import before_backward, watchers
 from tensorgrad.errors import InplaceError
 
@@ -84,6 +84,44 @@ def test_an_array_of_steps() -> None:
     memory[0, 2] = -1.0
     with pytest.raises(InplaceError, match="NumPy"):
         loss.backward()
+
+
+LAYOUTS = {
+    "rows": lambda a: a,
+    "transposed": lambda a: a.transpose((2, 1, 0)),
+    "two axes swapped": lambda a: a.swapaxes(0, 1),
+    "one row": lambda a: a[:, 1:2].T,
+    "backwards": lambda a: a[::-1],
+    "every other": lambda a: a[:, :, ::2],
+    "a column": lambda a: a[:, :, 1],
+}
+
+
+@pytest.mark.parametrize("handed_out", [False, True])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_element_of_every_layout_is_looked_at(layout: str, handed_out: bool) -> None:
+    shape = (3, 4, 5)
+    for at in np.ndindex(LAYOUTS[layout](np.zeros(shape)).shape):
+        if handed_out:
+            tensor = tg.tensor(np.random.default_rng(0).random(shape))
+            x = LAYOUTS[layout](tensor)
+            array = x.numpy()
+        else:
+            array = LAYOUTS[layout](np.random.default_rng(0).random(shape))
+            x = tg.from_numpy(array)
+        w = tg.ones(x.shape, dtype="float64").requires_grad_()
+        loss = (w * x).sum()
+        array[at] += 1.0
+        with pytest.raises(InplaceError, match="NumPy"):
+            loss.backward()
+
+
+def test_where_an_array_fills_its_memory() -> None:
+    a = np.zeros((3, 4, 5))
+    for filled in (a, a.T, a.swapaxes(0, 2), a[1:], a[1:2, 2:3], a[:0, :, ::2], np.float64(1)):
+        assert _fills_memory(np.asarray(filled))
+    for gaps in (a[::-1], a[:, 1:], a[:, :, ::2], a.T[1:], np.broadcast_to(a[0], a.shape)):
+        assert not _fills_memory(gaps)
 
 
 def test_writes_before_the_operation_are_welcome() -> None:
