@@ -66,7 +66,8 @@ class Limits:
     def _run(
         self, kind: int, past: int, repeats: int, rounds: int, nbytes: int, threads: int = 0
     ) -> float:
-        a, b, c = (self._pointer(i, nbytes) if kind >= _READ else None for i in range(3))
+        # each way has arrays of its own: the second would find them near, where the first had them
+        a, b, c = (self._pointer(i + 3 * past, nbytes) if kind >= _READ else None for i in range(3))
         seconds = self._library.limit_run(
             kind, self._isa, past, threads or self.threads, repeats, rounds, nbytes, a, b, c
         )
