@@ -7,12 +7,13 @@ import os
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import update_wrapper
 from threading import Lock, get_ident
 from time import perf_counter
 from types import MethodType
 from typing import Any
-from weakref import WeakSet
+from weakref import ref
 
 import numpy as np
 
@@ -40,7 +41,9 @@ _FIRST_CHUNK = 64  # runs in one call into C, before it is known how long they t
 _CHUNK_SECONDS = 0.05  # how long a call may keep signals waiting
 
 
-_existing: WeakSet[Compiled] = WeakSet()
+# The compiled functions that exist. No WeakSet: it has Python code run when one goes, where an interrupt
+# would be lost.
+_existing: list[ref[Compiled]] = []
 
 
 def _renew() -> None:
@@ -48,8 +51,9 @@ def _renew() -> None:
     me = get_ident()
     for other in captures.keys() - {me}:
         del captures[other]
-    for compiled in _existing:
-        if compiled._owner != me:
+    for reference in _existing:
+        compiled = reference()
+        if compiled is not None and compiled._owner != me:
             compiled._lock = Lock()
             compiled._gate[0] = _OPEN
             compiled._owner = 0
@@ -82,7 +86,11 @@ class Compiled:
         self._owner = 0  # the thread that has the lock, where that could ask for it again
         self._number = 0
         update_wrapper(self, function, updated=())
-        _existing.add(self)
+        for reference in list(_existing):
+            if reference() is None:
+                with suppress(ValueError):  # another thread took it out
+                    _existing.remove(reference)
+        _existing.append(ref(self))
 
     def __repr__(self) -> str:
         return f"<compiled {self._name}: {len(self._replays)} programs>"
