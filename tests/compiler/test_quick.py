@@ -125,7 +125,7 @@ def test_closing_waits_for_the_run_under_way() -> None:
 @pytest.mark.parametrize("results", [1, 2])
 def test_calls_of_several_threads_are_made_one_after_another(results: int) -> None:
     """Each adds 1 to what it reads, so that a lost update shows; calls of another shape record anew."""
-    total = tensorgrad.zeros(4000)
+    total = tensorgrad.zeros(200_000)
 
     def function(x: Any) -> Any:
         total.add_(x.sum())
@@ -151,7 +151,7 @@ def test_calls_of_several_threads_are_made_one_after_another(results: int) -> No
     for worker in workers:
         worker.join()
     assert not errors
-    np.testing.assert_array_equal(total.numpy(), np.full(4000, 450.0, np.float32))
+    np.testing.assert_array_equal(total.numpy(), np.full(200_000, 450.0, np.float32))
 
 
 @pytest.mark.parametrize("held", [lib.TG_RUNS, lib.TG_CLOSED])
