@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,8 +86,8 @@ AVX2 static void add_past(int64_t n, const f32x8 *a, const f32x8 *b, f32x8 *c) {
 #endif
 
 typedef struct {
-    int kind, isa, past; /* kind: 0 fma f32, 1 fma f64, 2 read, 3 copy, 4 add, 5 update */
-    int64_t count;       /* rounds, or bytes of each array */
+    int kind, isa, past, number, threads; /* kind: 0 fma f32, 1 fma f64, 2 read, 3 copy, 4 add, 5 update */
+    int64_t count;                        /* rounds, or bytes of each array */
     int64_t repeats;
     const char *a, *b;
     char *c;
@@ -136,8 +137,24 @@ static void run(const job *j, int64_t repeats) {
     }
 }
 
+/* To a CPU of its own: a new thread may begin on that of the first and share it for longer than a measurement takes. */
+static void to_cpu(int t) {
+#if defined(__linux__)
+    cpu_set_t allowed, one;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+    for (int cpu = 0, left = t; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &allowed) || left-- > 0) continue;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        (void)sched_setaffinity(0, sizeof one, &one);
+        return;
+    }
+#endif
+}
+
 static void *run_at_once(void *argument) {
     job *j = argument;
+    if (j->threads > 1) to_cpu(j->number);
     /* the data comes as near as it fits; and a CPU takes a while until it has power for wide multiply-adds */
     if (j->kind < 2 || j->repeats > 1) run(j, 1);
     pthread_barrier_wait(j->start);
@@ -163,6 +180,8 @@ double limit_run(int kind, int isa, int past, int threads, int64_t repeats, int6
     for (int t = 0; t < threads; t++) {
         const int64_t from = kind < 2 ? 0 : t * share;
         jobs[t] = (job){.kind = kind,
+                        .number = t,
+                        .threads = threads,
                         .isa = isa,
                         .past = past,
                         .count = share,
@@ -174,7 +193,14 @@ double limit_run(int kind, int isa, int past, int threads, int64_t repeats, int6
         if (t > 0 && pthread_create(&ids[t], NULL, run_at_once, &jobs[t]) != 0)
             exit(1); /* the others would wait for ever */
     }
+#if defined(__linux__)
+    cpu_set_t before;
+    const int known = sched_getaffinity(0, sizeof before, &before) == 0;
+#endif
     run_at_once(&jobs[0]);
+#if defined(__linux__)
+    if (known) (void)sched_setaffinity(0, sizeof before, &before);
+#endif
     double begin = seconds(jobs[0].begin), end = seconds(jobs[0].end);
     for (int t = 1; t < threads; t++) {
         pthread_join(ids[t], NULL);

@@ -37,7 +37,7 @@ class Limits:
     def flops(self, dtype: str) -> Callable[[float], Callable[[], float]]:
         """For a number of floating-point operations: seconds they take at the FMA peak."""
         f64 = int(dtype == "float64")
-        rounds = 400_000  # a thread that waits at the start may be woken late: that must not count
+        rounds = 400_000  # long beside the time that a thread takes to wake
         done = 2 * self._library.limit_fmas_per_round(self._isa, f64) * rounds * self.threads
 
         def limit(flops: float) -> Callable[[], float]:
