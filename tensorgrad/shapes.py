@@ -107,6 +107,23 @@ def broadcast_strides(shape: Shape, strides: Shape, target: Shape) -> Shape:
     )
 
 
+def spread(shape: Sequence[int], strides: Sequence[int]) -> tuple[int, int] | None:
+    """(repeat, period) if element i of `shape`, in C order, is element i // repeat % period of the
+    memory that these strides walk; None if the strides are of another form. (1, 1) for one element."""
+    axes = [(n, step) for n, step in zip(shape, strides) if n != 1]
+    repeat = 1
+    while axes and axes[-1][1] == 0:
+        repeat *= axes.pop()[0]
+    while axes and axes[0][1] == 0:
+        axes.pop(0)
+    period = 1
+    for n, step in reversed(axes):
+        if step != period:
+            return None
+        period *= n
+    return (repeat, period) if period > 1 else (1, 1)
+
+
 def collapse(shape: Shape, operands: Sequence[Shape]) -> tuple[Shape, list[Shape]]:
     """Drops axes of length 1 and merges neighbours that every operand walks in one stride."""
     sizes: list[int] = []

@@ -52,6 +52,12 @@ def _numpy_backward(name: str, gy: Any, a: Any, b: Any, ga: Any, t: Any, gb: Any
         np.sum(by_b, axis=0 if gb.shape[0] == 1 else 1, keepdims=True, out=gb)
 
 
+def _leaf(b: Any) -> Any:
+    """b in tensorgrad's own memory, as parameters are, in the order in which its elements lie."""
+    t = tensorgrad.tensor(b) if b.flags.c_contiguous else tensorgrad.tensor(b.T).T.detach()
+    return t.requires_grad_()
+
+
 def _contenders(
     setting: Setting, name: str, ufunc: Any, function: Callable[[Any, Any], Any], a: Any, b: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -60,7 +66,7 @@ def _contenders(
     ta = tensorgrad.from_numpy(a)
     tb = b if isinstance(b, float) else tensorgrad.from_numpy(b)
     la = tensorgrad.tensor(a, requires_grad=True)
-    leaves = [la] if isinstance(b, float) else [la, tb.detach().requires_grad_()]
+    leaves = [la] if isinstance(b, float) else [la, _leaf(b)]
     lb = b if isinstance(b, float) else leaves[1]
     tgy = tensorgrad.tensor(gy)
 
@@ -83,7 +89,7 @@ def _contenders(
         pa = torch.from_numpy(a)
         pb = b if isinstance(b, float) else torch.from_numpy(b)
         pla = pa.clone().requires_grad_()
-        plb = b if isinstance(b, float) else pb.detach().requires_grad_()
+        plb = b if isinstance(b, float) else pb.clone().requires_grad_()
         pleaves = [pla] if isinstance(b, float) else [pla, plb]
         pgy = torch.from_numpy(gy)
 

@@ -104,6 +104,27 @@ void tg_memory_release(void); /* returns every cached block to the system */
 int tg_memory_set_limit(int64_t bytes);
 uint64_t tg_fingerprint(int64_t bytes, const void *memory); /* a hash: tells, all but surely, whether memory changed */
 
+/* ---- gradients that are several calls of what follows ------------------------------------------------------------ */
+
+/* How an operand fills n elements: element i is data[i / repeat % period]. */
+typedef struct {
+    int64_t repeat, period; /* 1 and n if it is not repeated, 1 and 1 if it is a single element */
+} tg_spread;
+
+typedef struct {
+    int64_t n;
+    tg_spread gy, a, b;
+    int sums_a,
+        sums_b; /* whether the gradient is summed over what repeats the operand: then that is its beginning or its end,
+                           not both, and there is a tg_tiles_unit, the same for all sums */
+} tg_gradient_plan;
+
+/* The gradients of y = op(a, b), for mul and div: ga = gy b and gb = gy a; ga = gy / b and gb = -(ga (a / b)). Each is (n), or
+ * as long as its operand where that is summed; NULL: not wanted. With the bits of the steps by tg_binary, tg_unary and
+ * tg_reduce, in one pass. */
+int tg_binary_grad(int op, int dtype, const tg_gradient_plan *plan, const void *gy, const void *a, const void *b,
+                   void *ga, void *gb);
+
 /* calls: begin */
 
 /* ---- elementwise ------------------------------------------------------------------------------------------------ */

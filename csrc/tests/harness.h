@@ -28,7 +28,8 @@
     TEST(custom)    \
     TEST(scan)      \
     TEST(sort)      \
-    TEST(tiles)
+    TEST(tiles)     \
+    TEST(binary_grad)
 
 /* Counts a failure and goes on; prints the first ten of a test. Callable from any thread. */
 #define CHECK(condition) ((condition) ? (void)0 : test_failed(__FILE__, __LINE__, "%s", #condition))

@@ -28,7 +28,7 @@ def root_gradient(output: Any, gradient: Any, where: str) -> Any:
             )
         return output._ones()
     gradient = output._like(gradient, where)
-    if gradient.shape != output.shape:
+    if gradient._shape != output._shape:
         raise ShapeError(
             f"{where}: expected a gradient of the output's shape {output.shape}, got "
             f"{gradient.shape}"
@@ -74,27 +74,32 @@ def grad(
     >>> first.item(), second.item()
     (27.0, 18.0)
     """
-    ys, xs = _listed(outputs), _listed(inputs)
+    several = _is_several(inputs)
+    ys, xs = _listed(outputs), inputs if several else (inputs,)
     gys = [None] * len(ys) if grad_outputs is None else _listed(grad_outputs)
     if len(gys) != len(ys):
         raise GradientError(
             f"autograd.grad: expected {len(ys)} grad_outputs, one per output, got {len(gys)}"
         )
-    if traced((*ys, *xs)) is not None:
+    try:
+        nodes = [y._node for y in ys]
+        wanted = [x._node for x in xs]
+    except AttributeError:
+        if traced((*ys, *xs)) is None:
+            raise
         raise TransformError(
             "autograd.grad: inside vmap a tensor stands for all of a batch; use func.grad, or func.vjp"
-        )
-    for i, x in enumerate(xs):
-        if x._node is None:
-            raise GradientError(f"autograd.grad: input {i} does not require grad")
+        ) from None
+    if None in wanted:
+        raise GradientError(f"autograd.grad: input {wanted.index(None)} does not require grad")
     roots = [root_gradient(y, gy, "autograd.grad") for y, gy in zip(ys, gys)]
     retain = create_graph if retain_graph is None else retain_graph
-    nodes = [y._node for y in ys]
-    results = backward(nodes, roots, retain, create_graph, [x._node for x in xs])
-    for i, result in enumerate(results):
-        if result is None and not allow_unused:
-            raise GradientError(
-                f"autograd.grad: input {i} was not used to compute the outputs; allow_unused=True "
-                "gives None for it"
-            )
-    return tuple(results) if _is_several(inputs) else results[0]
+    results = backward(nodes, roots, retain, create_graph, wanted)
+    if not allow_unused:
+        for i, result in enumerate(results):
+            if result is None:
+                raise GradientError(
+                    f"autograd.grad: input {i} was not used to compute the outputs; "
+                    "allow_unused=True gives None for it"
+                )
+    return tuple(results) if several else results[0]

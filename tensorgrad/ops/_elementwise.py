@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tensorgrad._captures import one_step, unrecorded
+from tensorgrad._captures import captures, one_step, unrecorded
 from tensorgrad._native import (
     BINARY,
     NULL,
@@ -33,6 +33,7 @@ from tensorgrad.autograd._tape import Node, check_unmodified, watch, watchers
 from tensorgrad.autograd._traced import Traced, traced
 from tensorgrad.dtypes import COMPLEX64, COMPLEX128, DTYPES, F32, F64, ITEMSIZES, promote
 from tensorgrad.errors import ArgumentError, DTypeError, ShapeError, TensorgradError
+from tensorgrad.ops._binary_gradient import LARGE, both_gradients
 
 F = TypeVar("F", bound=Callable[..., Any])
 _new = Tensor.__new__
@@ -372,6 +373,7 @@ def binary(
     reference: Callable[..., Any],
     kernel: str = "",
     integers: str = "numpy",
+    fused: str = "",
     cases: Sequence[Case] = (),
     method: bool | str | Sequence[str] = True,
 ) -> Callable[[F], F]:
@@ -383,7 +385,9 @@ def binary(
               zero; for both: the op ends the tape.
     saves     Which of a, b, y each of the two gradients reads, e.g. ("b", "a b"); what is not saved
     arrives as None. integers  "numpy" gives integer tensors to the reference, "float" converts
-    them."""
+    them. fused     Whether tg_binary_grad has the same gradients in one pass: "always" where that pays for
+    tensors of any shape and size; "single" where each is a single step, so that it saves something
+    only with the sums over what a broadcast operand repeats, or in large tensors."""
 
     def declare(function: F) -> F:
         name = function.__name__
@@ -392,6 +396,7 @@ def binary(
         by_a, by_b = gradient or (None, None)
         recorded = gradient is not None
         saves_nothing = saves == ("", "")
+        single = fused == "single"
         a_for_a, b_for_a, y_for_a = (letter in saves[0] for letter in "aby")
         a_for_b, b_for_b, y_for_b = (letter in saves[1] for letter in "aby")
 
@@ -482,6 +487,17 @@ def binary(
                 check_unmodified(storage, node)
                 y = gy.contiguous()._restored(storage, node)
             edge_a, edge_b = node.edges
+            if (
+                fused
+                and (shapes is not None or (gy._size >= LARGE if single else edge_b is not None))
+                and not mode.enabled
+                and not captures
+                and gy.__class__ is Tensor
+            ):
+                wanted = edge_a is not None, edge_b is not None
+                both = both_gradients(name, kernel_id, gy, a, b, shapes, wanted, single)
+                if both is not None:
+                    return both
             ga = None if edge_a is None or by_a is None else by_a(gy, y, a, b)
             gb = None if edge_b is None or by_b is None else by_b(gy, y, a, b)
             if shapes is not None:

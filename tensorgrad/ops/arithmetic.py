@@ -52,6 +52,7 @@ def sub(a: Tensor | float, b: Tensor | float, /) -> Tensor:
 @binary(
     gradient=(lambda gy, y, a, b: gy * b, lambda gy, y, a, b: gy * a),
     saves=("b", "a"),
+    fused="single",
     reference=np.multiply,
     cases=cases(),
     method=("mul", "multiply", "__mul__", "__rmul__"),
@@ -69,8 +70,9 @@ def mul(a: Tensor | float, b: Tensor | float, /) -> Tensor:
 
 @binary(
     # b * b would overflow, or vanish, where b is far from doing so
-    gradient=(lambda gy, y, a, b: gy / b, lambda gy, y, a, b: -(gy * (a / b)) / b),
+    gradient=(lambda gy, y, a, b: gy / b, lambda gy, y, a, b: -((gy / b) * (a / b))),
     saves=("b", "a b"),
+    fused="always",
     reference=np.true_divide,
     integers="float",
     cases=cases(low=0.5, high=2.0),

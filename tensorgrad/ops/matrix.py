@@ -10,7 +10,8 @@ import numpy as np
 
 from tensorgrad._native import ACTIVATION, NULL, fail, in_c_order, lib, make_layout
 from tensorgrad._tensor import Tensor, copy_raw, empty_raw, view, wrap_array
-from tensorgrad.autograd import Case, is_grad_enabled, op
+from tensorgrad.autograd import Case, op
+from tensorgrad.autograd._modes import mode
 from tensorgrad.dtypes import DTYPES, F64, promote
 from tensorgrad.errors import ArgumentError, DTypeError, ShapeError
 from tensorgrad.ops import pointwise
@@ -316,7 +317,7 @@ def _linear_grad_raw(
 def _linear_gradient(
     gy: Tensor, y: Any, x: Tensor, weight: Tensor, bias: Any = None, *, needs: Sequence[bool]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    if not is_grad_enabled():
+    if not mode.enabled:
         return _linear_grad_raw(gy, y, x, weight, 0, needs)
     rows = gy if len(gy._shape) == 2 else _as_matrix(gy)
     return (
@@ -372,7 +373,7 @@ def _activated_gradient(
     needs: Sequence[bool],
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     kernel, function = FUSIBLE[activation]
-    if not is_grad_enabled():
+    if not mode.enabled:
         return _linear_grad_raw(gy, y, x, weight, kernel, needs)
     g = function.derivative(gy, y, 0.0, 0.0)
     return _linear_gradient(g, y, x, weight, bias, needs=needs)

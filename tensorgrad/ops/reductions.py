@@ -10,14 +10,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tensorgrad._native import ARGREDUCE, REDUCE, Storage, fail, in_c_order, lib
-from tensorgrad._tensor import Tensor, copy_raw, empty_raw, view, wrap_array
-from tensorgrad.autograd import Case, is_grad_enabled, op
+from tensorgrad._tensor import Tensor, as_tensor, copy_raw, empty_raw, view, wrap_array
+from tensorgrad.autograd import Case, composite, is_grad_enabled, op
+from tensorgrad.autograd._modes import mode
 from tensorgrad.dtypes import DTYPES, F64, INT64, ITEMSIZES, code_of, float32
 from tensorgrad.errors import DTypeError, ShapeError
 from tensorgrad.ops.comparisons import where
 from tensorgrad.ops.shaping import broadcast_to, permute_dims, reshape
 from tensorgrad.shapes import (
     Shape,
+    as_shape,
+    broadcast_shapes,
     broadcast_strides,
     contiguous_strides,
     normalize_axes,
@@ -218,6 +221,54 @@ def _mean_gradient(
 ) -> Tensor:
     n = reduced_count(x.shape, axis, "mean")
     return expand(gy * (1.0 / n if n else float("nan")), x.shape, axis)
+
+
+def _sum_to_reference(x: np.ndarray, shape: Shape) -> np.ndarray:
+    lead = x.ndim - len(shape)
+    axes = tuple(range(lead)) + tuple(
+        i + lead for i, n in enumerate(shape) if n == 1 and x.shape[i + lead] != 1
+    )
+    return x.sum(axis=axes, keepdims=True).reshape(shape)
+
+
+@lru_cache(4096)
+def _repeated(target: Shape, shape: Shape) -> tuple[int, ...]:
+    """The axes of `shape` along which broadcasting repeats an array of the shape `target`."""
+    lead = len(shape) - len(target)
+    if lead < 0 or broadcast_shapes(target, shape, "sum_to") != shape:
+        raise ShapeError(f"sum_to: expected a shape that broadcasts to {shape}, got {target}")
+    return tuple(range(lead)) + tuple(
+        i for i, n in enumerate(target, lead) if n == 1 and shape[i] != 1
+    )
+
+
+@composite(
+    reference=_sum_to_reference,
+    cases=(
+        Case((3, 4), shape=(4,)),
+        Case((3, 4), shape=(3, 1)),
+        Case((2, 3, 4), shape=()),
+        Case((3, 4), shape=(3, 4)),
+    ),
+)
+def sum_to(x: Tensor, shape: Any) -> Tensor:
+    """The sum over what broadcasting repeated: the opposite of broadcast_to. Raises ShapeError if
+    `shape` does not broadcast to x's.
+
+    >>> import tensorgrad
+    >>> tensorgrad.sum_to(tensorgrad.ones((3, 2)), (2,))
+    tensor([3., 3.])
+    """
+    x = as_tensor(x, "sum_to")
+    target = as_shape(shape, "sum_to")
+    if x._shape == target:
+        return x
+    axes = _repeated(target, x._shape)
+    if x._code <= F64 and (x._node is None or not mode.enabled):
+        y = reduce_raw(_SUM, "sum_to", x, axes, False)
+        y._shape = target
+        return y
+    return reshape(x.sum(axes), target)
 
 
 @op(
@@ -498,4 +549,5 @@ __all__ = [
     "min",
     "prod",
     "sum",
+    "sum_to",
 ]

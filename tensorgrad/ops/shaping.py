@@ -13,7 +13,6 @@ from tensorgrad.autograd import Case, composite, op
 from tensorgrad.dtypes import ITEMSIZES, check_device, code_of
 from tensorgrad.errors import ArgumentError, ShapeError
 from tensorgrad.shapes import (
-    Shape,
     as_shape,
     broadcast_shapes,
     broadcast_strides,
@@ -298,44 +297,6 @@ def broadcast_to(x: Tensor, /, shape: Any) -> Tensor:
     return view(x, target, broadcast_strides(x._shape, x.strides, target), 0)
 
 
-def _sum_to_reference(x: np.ndarray, shape: Shape) -> np.ndarray:
-    lead = x.ndim - len(shape)
-    axes = tuple(range(lead)) + tuple(
-        i + lead for i, n in enumerate(shape) if n == 1 and x.shape[i + lead] != 1
-    )
-    return x.sum(axis=axes, keepdims=True).reshape(shape)
-
-
-@composite(
-    reference=_sum_to_reference,
-    cases=(
-        Case((3, 4), shape=(4,)),
-        Case((3, 4), shape=(3, 1)),
-        Case((2, 3, 4), shape=()),
-        Case((3, 4), shape=(3, 4)),
-    ),
-)
-def sum_to(x: Tensor, shape: Any) -> Tensor:
-    """The sum over what broadcasting repeated: the opposite of broadcast_to. Raises ShapeError if
-    `shape` does not broadcast to x's.
-
-    >>> import tensorgrad
-    >>> tensorgrad.sum_to(tensorgrad.ones((3, 2)), (2,))
-    tensor([3., 3.])
-    """
-    x = as_tensor(x, "sum_to")
-    target = as_shape(shape, "sum_to")
-    if x._shape == target:
-        return x
-    lead = len(x._shape) - len(target)
-    if lead < 0 or broadcast_shapes(target, x._shape, "sum_to") != x._shape:
-        raise ShapeError(f"sum_to: expected a shape that broadcasts to {x._shape}, got {target}")
-    axes = tuple(range(lead)) + tuple(
-        i for i, n in enumerate(target, lead) if n == 1 and x._shape[i] != 1
-    )
-    return reshape(x.sum(axes), target)
-
-
 # ---- copies --------------------------------------------------------------------------------------
 
 
@@ -412,7 +373,6 @@ __all__ = [
     "permute_dims",
     "reshape",
     "squeeze",
-    "sum_to",
     "swapaxes",
     "transpose",
 ]

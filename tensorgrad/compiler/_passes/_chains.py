@@ -26,6 +26,7 @@ from tensorgrad.compiler._effects import (
 )
 from tensorgrad.compiler._passes._memory import has_effects, overlap, sharing_keys, uses_state
 from tensorgrad.compiler._recorder import Record
+from tensorgrad.shapes import spread
 
 MOST_STEPS = 96
 MOST_OPERANDS = 200  # so that a group's values are not more than tg_tiles takes
@@ -71,18 +72,7 @@ def _pattern(n: int, layout: Data | None, k: int) -> tuple[int, int] | None:
     ndim = layout.words[0]
     begin = 1 + MAX_DIMS * (1 + k)
     shape, strides = layout.words[1 : 1 + ndim], layout.words[begin : begin + ndim]
-    axes = [(size, step) for size, step in zip(shape, strides) if size != 1]
-    repeat = 1
-    while axes and axes[-1][1] == 0:
-        repeat *= axes.pop()[0]
-    while axes and axes[0][1] == 0:
-        axes.pop(0)
-    period = 1
-    for size, step in reversed(axes):
-        if step != period:
-            return None
-        period *= size
-    return (repeat, period) if period > 1 else (1, 1)
+    return spread(shape, strides)
 
 
 def _size(layout: Data) -> int:
