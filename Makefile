@@ -22,7 +22,7 @@ demo: $(VENV)/extra-plot
 	$(BIN)/python -m tensorgrad --plot digits.png $(ARGS)
 
 test: $(VENV)/extra-plot $(VENV)/extra-test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS) # a process for each CPU
 
 bench: $(VENV)/extra-plot
 	$(BIN)/python benchmarks/run.py $(ARGS)

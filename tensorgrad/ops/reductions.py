@@ -13,6 +13,7 @@ from tensorgrad._native import ARGREDUCE, REDUCE, Storage, fail, in_c_order, lib
 from tensorgrad._tensor import Tensor, as_tensor, copy_raw, empty_raw, view, wrap_array
 from tensorgrad.autograd import Case, composite, is_grad_enabled, op
 from tensorgrad.autograd._modes import mode
+from tensorgrad.autograd._traced import Traced
 from tensorgrad.dtypes import DTYPES, F64, INT64, ITEMSIZES, code_of, float32
 from tensorgrad.errors import DTypeError, ShapeError
 from tensorgrad.ops.comparisons import where
@@ -264,7 +265,7 @@ def sum_to(x: Tensor, shape: Any) -> Tensor:
     if x._shape == target:
         return x
     axes = _repeated(target, x._shape)
-    if x._code <= F64 and (x._node is None or not mode.enabled):
+    if x._code <= F64 and not isinstance(x, Traced) and (not mode.enabled or x._node is None):
         y = reduce_raw(_SUM, "sum_to", x, axes, False)
         y._shape = target
         return y
