@@ -8,8 +8,9 @@
 #include "streaming.h"
 
 enum {
-    TILE_ROWS = 32, /* so that what is read of a transposed operand is whole cache lines */
-    TILE_COLUMNS = 128,
+    TILE_LINE = 128, /* bytes of a row of a transposed operand: CPUs fetch lines of 64 in pairs */
+    TILE_BYTES = 1
+        << 17, /* of all tiles: measured; memory likes to be walked in long lines, and the second cache holds them */
     OPERANDS = TG_MAP_INPUTS /* a, b; condition, a, b of where */
 };
 
@@ -36,7 +37,7 @@ typedef struct {
     const int64_t *shape; /* (ndim) */
     int64_t columns;      /* the last dimension */
     int64_t tiled;        /* the dimension whose lines share a tile */
-    int64_t row_blocks, column_blocks;
+    int64_t tile_rows, tile_columns, row_blocks, column_blocks;
 } binary_call;
 
 typedef struct {
@@ -121,25 +122,25 @@ static void line_range(void *ctx, int64_t begin, int64_t end) {
     if (c->streaming) tg_stream_fence();
 }
 
-/* tile[r, j] = src[r * row_step + j * column_step]. tile: (rows, TILE_COLUMNS), of which `columns` are filled */
+/* tile[r, j] = src[r * row_step + j * column_step]. tile: (rows, width), of which `columns` are filled */
 static void fill_tile(const operand *source, int64_t rows, int64_t columns, const char *src, int64_t row_step,
-                      int64_t column_step, char *tile) {
+                      int64_t column_step, char *tile, int64_t width) {
     if (source->itemsize == 1) {
         for (int64_t r = 0; r < rows; r++)
-            for (int64_t j = 0; j < columns; j++) tile[r * TILE_COLUMNS + j] = src[r * row_step + j * column_step];
+            for (int64_t j = 0; j < columns; j++) tile[r * width + j] = src[r * row_step + j * column_step];
     } else if (row_step == 1) {
         const int dtype = source->itemsize == 4 ? TG_F32 : TG_F64;
-        tg_active->move[dtype]->transpose(columns, rows, src, column_step, tile, TILE_COLUMNS);
+        tg_active->move[dtype]->transpose(columns, rows, src, column_step, tile, width);
     } else if (source->itemsize == 4) {
         const uint32_t *from = (const uint32_t *)src;
         uint32_t *to = (uint32_t *)tile;
         for (int64_t r = 0; r < rows; r++)
-            for (int64_t j = 0; j < columns; j++) to[r * TILE_COLUMNS + j] = from[r * row_step + j * column_step];
+            for (int64_t j = 0; j < columns; j++) to[r * width + j] = from[r * row_step + j * column_step];
     } else {
         const uint64_t *from = (const uint64_t *)src;
         uint64_t *to = (uint64_t *)tile;
         for (int64_t r = 0; r < rows; r++)
-            for (int64_t j = 0; j < columns; j++) to[r * TILE_COLUMNS + j] = from[r * row_step + j * column_step];
+            for (int64_t j = 0; j < columns; j++) to[r * width + j] = from[r * row_step + j * column_step];
     }
 }
 
@@ -148,13 +149,14 @@ static void fill_tile(const operand *source, int64_t rows, int64_t columns, cons
 static void tile_range(void *ctx, int64_t begin, int64_t end) {
     const binary_call *c = ctx;
     const int64_t last = c->ndim - 1, t = c->tiled;
-    _Alignas(TG_ALIGNMENT) char tiles[OPERANDS][TILE_ROWS * TILE_COLUMNS * sizeof(double)];
+    const int64_t width = c->tile_columns, height_of_tile = c->tile_rows;
+    _Alignas(TG_ALIGNMENT) char tiles[TILE_BYTES];
     for (int64_t unit = begin; unit < end; unit++) {
-        const int64_t first_column = unit % c->column_blocks * TILE_COLUMNS;
-        const int64_t first_row = unit / c->column_blocks % c->row_blocks * TILE_ROWS;
-        const int64_t columns = c->columns - first_column < TILE_COLUMNS ? c->columns - first_column : TILE_COLUMNS;
+        const int64_t first_column = unit % c->column_blocks * width;
+        const int64_t first_row = unit / c->column_blocks % c->row_blocks * height_of_tile;
+        const int64_t columns = c->columns - first_column < width ? c->columns - first_column : width;
         const int64_t height = t < 0 ? 1 : c->shape[t];
-        const int64_t rows = height - first_row < TILE_ROWS ? height - first_row : TILE_ROWS;
+        const int64_t rows = height - first_row < height_of_tile ? height - first_row : height_of_tile;
         int64_t y = first_column, y_row_step = 0, y_step = c->columns, offset[OPERANDS], row_step[OPERANDS];
         for (int k = 0; k < OPERANDS; k++) {
             if (!c->operands[k].data) continue;
@@ -174,14 +176,16 @@ static void tile_range(void *ctx, int64_t begin, int64_t end) {
             y_step *= c->shape[d];
         }
         line_operand o[OPERANDS] = {0};
+        char *tile = tiles;
         for (int k = 0; k < OPERANDS; k++) {
             const operand *source = &c->operands[k];
             if (!source->data) continue;
             o[k] = (line_operand){source->data + offset[k] * source->itemsize, source->strides[last]};
             if (o[k].step == 0 || o[k].step == 1) continue;
-            fill_tile(source, rows, columns, o[k].data, row_step[k], o[k].step, tiles[k]);
-            o[k] = (line_operand){tiles[k], 1};
-            row_step[k] = TILE_COLUMNS;
+            fill_tile(source, rows, columns, o[k].data, row_step[k], o[k].step, tile, width);
+            o[k] = (line_operand){tile, 1};
+            row_step[k] = width;
+            tile += width * height_of_tile * c->itemsize;
         }
         for (int64_t r = 0; r < rows; r++) {
             apply(c, columns, o, y + r * y_row_step);
@@ -205,21 +209,23 @@ static void run(binary_call *c, int64_t n) {
     const int64_t last = c->ndim - 1;
     c->columns = c->shape[last];
     c->tiled = -1;
-    int lines = 1;
+    int64_t tiles = 0; /* operands that need one */
     for (int k = 0; k < OPERANDS; k++) {
         const operand *o = &c->operands[k];
         if (!o->data || o->strides[last] == 0 || o->strides[last] == 1) continue;
-        lines = 0;
+        tiles++;
         for (int64_t d = 0; d < last; d++)
             if (o->strides[d] == 1 || c->tiled < 0) c->tiled = d;
     }
-    if (lines) {
+    if (tiles == 0) {
         tg_parallel_for(n, grain, line_range, c);
         return;
     }
     const int64_t height = c->tiled < 0 ? 1 : c->shape[c->tiled];
-    c->row_blocks = (height - 1) / TILE_ROWS + 1;
-    c->column_blocks = (c->columns - 1) / TILE_COLUMNS + 1;
+    c->tile_rows = TILE_LINE / c->itemsize;
+    c->tile_columns = TILE_BYTES / TILE_LINE / tiles;
+    c->row_blocks = (height - 1) / c->tile_rows + 1;
+    c->column_blocks = (c->columns - 1) / c->tile_columns + 1;
     const int64_t units = n / c->columns / height * c->row_blocks * c->column_blocks;
     const int64_t area = n / units > 0 ? n / units : 1;
     tg_parallel_for(units, (grain - 1) / area + 1, tile_range, c);

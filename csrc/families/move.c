@@ -6,12 +6,13 @@
 
 enum {
     MOVE_BYTES = 1 << 17, /* per thread at least */
+    PIECE = 1 << 14,      /* bytes of a line that is cut */
     TILE = 64, /* elements, each way, of a transpose: whole cache lines on both sides, and both in the first cache */
     /* A transpose of more than this goes through a buffer, whose rows are then written: lines that lie a power of two apart, as
      * those of a tile in dst often do, would push each other out of the caches. */
     BUFFERED_BYTES = 1 << 20,
     STREAMED_LINE = 512, /* bytes: in shorter ones the ends, which are written to the caches, are too large a part */
-    BUFFER_ROW = 1024,   /* bytes: of a row of dst */
+    BUFFER_ROW = 2048,   /* bytes: of a row of dst */
     BUFFER_LINE = 128    /* bytes: of a row of src; CPUs fetch lines of 64 in pairs */
 };
 
@@ -58,7 +59,20 @@ typedef struct {
     int tiled; /* the dimension that is contiguous in src where the last is not: a transpose */
     int64_t tile_rows, tile_columns, row_blocks, column_blocks; /* rows: along the tiled dimension */
     int buffered, streaming;
+    int64_t bytes; /* of one line, both ways */
 } copy_call;
+
+/* Pieces [begin, end) of one line. */
+static void piece_range(void *ctx, int64_t begin, int64_t end) {
+    const copy_call *c = ctx;
+    const int64_t first = begin * PIECE, bytes = end * PIECE < c->bytes ? end * PIECE - first : c->bytes - first;
+    if (c->streaming) {
+        stream_line(bytes, c->src + first, c->dst + first);
+        tg_stream_fence();
+    } else {
+        memcpy(c->dst + first, c->src + first, (size_t)bytes);
+    }
+}
 
 /* Lines [begin, end): the dimensions before the last, counted in row-major order. */
 static void copy_range(void *ctx, int64_t begin, int64_t end) {
@@ -164,6 +178,12 @@ int tg_copy(int itemsize, const void *src, void *dst, const tg_layout *layout) {
         const int64_t lines = call.shape[call.tiled] * call.shape[call.ndim - 1] * itemsize;
         const int64_t tiles = call.row_blocks * call.column_blocks;
         tg_parallel_for(total / lines * tiles, grain_of(lines / tiles), tile_range, &call);
+        return TG_OK;
+    }
+    if (call.ndim == 1 && call.src_step[0] == itemsize && call.dst_step[0] == itemsize) {
+        call.bytes = total;
+        call.streaming = total >= TG_STREAM_BYTES;
+        tg_parallel_for((total - 1) / PIECE + 1, grain_of(PIECE), piece_range, &call);
         return TG_OK;
     }
     const int64_t line = call.shape[call.ndim - 1] * itemsize;
