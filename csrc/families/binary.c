@@ -73,6 +73,8 @@ static void apply(const binary_call *c, int64_t n, const line_operand *o, int64_
         count = TG_STREAM_BLOCK - (y + i) % TG_STREAM_BLOCK;
         if (count > n - i) count = n - i;
         const int aligned = (uintptr_t)out % TG_ALIGNMENT == 0;
+        for (int k = 0; k < OPERANDS; k++)
+            if (part[k].step) tg_stream_fetch(part[k].data, count * c->operands[k].itemsize);
         apply_to(c, count, part, aligned ? block : out);
         if (aligned) tg_active->move[c->dtype]->stream(count, block, out);
         for (int k = 0; k < OPERANDS; k++)

@@ -34,6 +34,8 @@ static void unary_range(void *ctx, int64_t begin, int64_t end) {
     _Alignas(TG_ALIGNMENT) char block[TG_STREAM_BLOCK * sizeof(double)];
     for (int64_t n; begin < end; begin += n) {
         n = end - begin < TG_STREAM_BLOCK ? end - begin : TG_STREAM_BLOCK;
+        tg_stream_fetch(c->s + (size_t)begin * c->itemsize, n * (int64_t)c->itemsize);
+        if (c->gy) tg_stream_fetch(c->gy + (size_t)begin * c->itemsize, n * (int64_t)c->itemsize);
         apply(c, n, begin, block);
         c->streaming->stream(n, block, c->out + (size_t)begin * c->itemsize);
     }
