@@ -44,7 +44,7 @@ static void FN(block_stop)(const tg_block_step *s, int64_t i, TG_BLOCK) {
     (void)s, (void)i, (void)a0, (void)a1, (void)a2, (void)a3, (void)a4, (void)a5, (void)a6, (void)a7;
 }
 
-#define TG_BLOCK_BINARY(OP) OP(add) OP(sub) OP(mul) OP(div) OP(maximum) OP(minimum)
+#define TG_BLOCK_BINARY(OP) OP(add) OP(sub) OP(mul) OP(div) OP(maximum) OP(minimum) OP(larger_share)
 #define TG_BLOCK_UNARY(OP) OP(relu) OP(leaky_relu) OP(scale) OP(neg) OP(abs) OP(square) OP(sqrt)
 #define TG_BLOCK_GRADIENT(OP) OP(relu) OP(leaky_relu) OP(tanh) OP(sigmoid) OP(exp) OP(square)
 

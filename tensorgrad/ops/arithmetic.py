@@ -89,15 +89,30 @@ def div(a: Tensor | float, b: Tensor | float, /) -> Tensor:
     ...
 
 
-def _share(gy: Tensor, loses: Tensor, at_most_ties: Tensor) -> Tensor:
-    """The part of gy that goes to the winner; a tie is halved, and beside a NaN both win."""
-    return gy * (1.0 - (loses.astype(gy.dtype) + at_most_ties.astype(gy.dtype)) * 0.5)
+@binary(
+    gradient=None,
+    reference=lambda a, b: np.where(a < b, 0.0, np.where(a == b, 0.5, 1.0)).astype(
+        np.result_type(a, b)
+    ),
+    integers="float",
+    cases=(*cases(), Case(np.array([1.0, 2.0, np.nan]), np.array([1.0, 3.0, 0.0]))),
+    method=False,
+)
+def larger_share(a: Tensor | float, b: Tensor | float, /) -> Tensor:
+    """The part of a gradient of maximum(a, b) that goes to a: 1 where a is larger, 0 where b is, 1/2 of
+    a tie, and 1 beside a NaN. a, b: shapes that broadcast. Returns that shape. No gradient.
+
+    >>> import tensorgrad
+    >>> tensorgrad.ops.larger_share(tensorgrad.tensor([1.0, 3.0, 2.0]), 2.0)
+    tensor([0. , 1. , 0.5])
+    """
+    ...
 
 
 @binary(
     gradient=(
-        lambda gy, y, a, b: _share(gy, a < b, a <= b),
-        lambda gy, y, a, b: _share(gy, b < a, b <= a),
+        lambda gy, y, a, b: gy * larger_share(a, b),
+        lambda gy, y, a, b: gy * larger_share(b, a),
     ),
     saves=("a b", "a b"),
     reference=np.maximum,
@@ -116,8 +131,8 @@ def maximum(a: Tensor | float, b: Tensor | float, /) -> Tensor:
 
 @binary(
     gradient=(
-        lambda gy, y, a, b: _share(gy, a > b, a >= b),
-        lambda gy, y, a, b: _share(gy, b > a, b >= a),
+        lambda gy, y, a, b: gy * larger_share(b, a),
+        lambda gy, y, a, b: gy * larger_share(a, b),
     ),
     saves=("a b", "a b"),
     reference=np.minimum,
@@ -249,6 +264,7 @@ __all__ = [
     "div",
     "divide",
     "floor_divide",
+    "larger_share",
     "maximum",
     "minimum",
     "mul",

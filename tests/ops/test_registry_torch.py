@@ -195,6 +195,9 @@ TWINS: dict[str, Function] = {
         "copysign positive real conj add sub mul div maximum minimum pow floor_divide remainder",
     ),
     **named(functional, "leaky_relu elu gelu silu softplus"),
+    "larger_share": lambda a, b: torch.where(
+        a < b, 0.0, torch.where(a == b, 0.5, torch.ones_like(a + b))
+    ),
     "gelu_tanh": lambda x: functional.gelu(x, approximate="tanh"),
     "power": torch.pow,
     "pow_tensors": torch.pow,
