@@ -25,8 +25,23 @@ TG_BINARY_OPS(TG_DEFINE_BINARY)
 
 /* All ones in the lanes whose byte of condition is not 0. condition: (LANES) */
 TG_INLINE ivec FN(mask_of_bytes)(const uint8_t *condition) {
+#if defined(__x86_64__) && TG_VECTOR_BYTES >= 32 /* GCC 12 makes of the conversion below one move for each lane */
+    int64_t bytes[2] = {0};
+    memcpy(bytes, condition, LANES);
+    const __m128i few = _mm_set_epi64x(bytes[1], bytes[0]);
+#if TG_VECTOR_BYTES == 64 && TG_BITS == 32
+    return (ivec)_mm512_cvtepu8_epi32(few) != 0;
+#elif TG_VECTOR_BYTES == 64
+    return (ivec)_mm512_cvtepu8_epi64(few) != 0;
+#elif TG_BITS == 32
+    return (ivec)_mm256_cvtepu8_epi32(few) != 0;
+#else
+    return (ivec)_mm256_cvtepu8_epi64(few) != 0;
+#endif
+#else
     typedef uint8_t bytes __attribute__((vector_size(TG_VECTOR_BYTES / sizeof(real)), aligned(1), may_alias));
     return __builtin_convertvector(*(const bytes *)condition, ivec) != 0;
+#endif
 }
 
 TG_INLINE ivec FN(mask_upto)(const uint8_t *condition, int64_t count) {
