@@ -200,8 +200,15 @@ class Tensor(Conversions):
         >>> w.grad
         tensor([2., 4.])
         """
-        root = _functional.root_gradient(self, gradient, "backward")
-        _tape.backward((self._node,), (root,), retain_graph or create_graph, create_graph)
+        node = self._node
+        if (
+            node is None
+            or gradient.__class__ is not Tensor
+            or gradient._shape != self._shape
+            or gradient._code != self._code
+        ):
+            gradient = _functional.root_gradient(self, gradient, "backward")
+        _tape.backward((node,), (gradient,), retain_graph or create_graph, create_graph)
 
     def detach(self) -> Tensor:
         """The same memory, off the tape."""

@@ -165,14 +165,16 @@ def backward(
 
     With `inputs` None, the gradients of leaves add up in their `.grad`. Otherwise those of `inputs`
     are returned, None where no path leads, and no `.grad` changes."""
-    wanted: dict[Node | Leaf, Any] | None = None if inputs is None else dict.fromkeys(inputs)
+    wanted: dict[Node | Leaf, Any] | None = None
     for notified in before_backward:
         notified()
-    # a node recorded before the oldest input cannot depend on any of them
     oldest = 0
-    for asked in inputs or ():
-        if not oldest or asked.seq < oldest:
-            oldest = asked.seq
+    if inputs is not None:
+        wanted = dict.fromkeys(inputs)
+        # a node recorded before the oldest input cannot depend on any of them
+        for asked in inputs:
+            if not oldest or asked.seq < oldest:
+                oldest = asked.seq
     waiting: dict[Node | Leaf, Any] = {}
     heap: list[tuple[int, Any]] = []  # of what is waiting, by falling sequence number
     new = False  # whether the gradients are known to be nobody else's

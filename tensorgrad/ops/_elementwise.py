@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from math import copysign
+from math import copysign, prod
 from typing import Any, TypeVar
 
 import numpy as np
@@ -34,6 +34,7 @@ from tensorgrad.autograd._traced import Traced, traced
 from tensorgrad.dtypes import COMPLEX64, COMPLEX128, DTYPES, F32, F64, ITEMSIZES, promote
 from tensorgrad.errors import ArgumentError, DTypeError, ShapeError, TensorgradError
 from tensorgrad.ops._binary_gradient import LARGE, both_gradients
+from tensorgrad.shapes import Shape
 
 F = TypeVar("F", bound=Callable[..., Any])
 _new = Tensor.__new__
@@ -366,6 +367,21 @@ def _with_number(t: Tensor, number: complex) -> tuple[Tensor, Tensor]:
     return t, as_tensor(array, "number")
 
 
+_broadcasts: dict[Any, tuple[Shape, Any, int]] = {}
+_MAX_BROADCASTS = 4096
+
+
+def _broadcast(
+    name: str, a: Shape, a_strides: Shape | None, b: Shape, b_strides: Shape | None
+) -> tuple[Shape, Any, int]:
+    """The shape of the result, the layout that walks a and b, the size. Kept for reuse."""
+    shape, layout = broadcast_layout(name, (a, a_strides), (b, b_strides))
+    if len(_broadcasts) >= _MAX_BROADCASTS:
+        _broadcasts.clear()
+    found = _broadcasts[a, a_strides, b, b_strides] = shape, layout, prod(shape)
+    return found
+
+
 def binary(
     *,
     gradient: tuple[Callable[..., Any] | None, Callable[..., Any] | None] | None,
@@ -414,12 +430,11 @@ def binary(
                     layout = NULL
                     size = a._size
                 else:
-                    shape, layout = broadcast_layout(
-                        name, (shape, a._strides), (b._shape, b._strides)
-                    )
-                    size = 1
-                    for n in shape:
-                        size *= n
+                    key = (shape, a._strides, b._shape, b._strides)
+                    found = _broadcasts.get(key)
+                    if found is None:
+                        found = _broadcast(name, *key)
+                    shape, layout, size = found
             except AttributeError:
                 return mixed(a, b)
             y = _new(Tensor)
