@@ -32,6 +32,12 @@ def checked_size(shape: Shape, itemsize: int, where: str) -> int:
 
 def as_shape(shape: Any, where: str) -> Shape:
     """A shape from an integer or a sequence of integers, none negative."""
+    if shape.__class__ is tuple:
+        for n in shape:
+            if n.__class__ is not int or n < 0:
+                break
+        else:
+            return shape
     try:
         result = (
             (to_int(shape),) if not isinstance(shape, Sequence) else tuple(to_int(n) for n in shape)
