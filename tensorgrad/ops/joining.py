@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
+from math import prod
 from operator import index as to_int
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tensorgrad._tensor import Tensor, as_tensor, copy_into, empty_raw, view
+from tensorgrad._native import broadcast_layout, fail, lib, offset_pointer
+from tensorgrad._tensor import Tensor, as_tensor, empty_raw
 from tensorgrad.autograd import Case, Node, composite
 from tensorgrad.autograd._modes import mode
 from tensorgrad.autograd._tape import record
 from tensorgrad.autograd._traced import traced
 from tensorgrad.dtypes import DTYPES, ITEMSIZES, promote
 from tensorgrad.errors import ArgumentError, DTypeError, ShapeError
-from tensorgrad.ops.shaping import expand_dims, reshape
-from tensorgrad.shapes import checked_size, contiguous_strides, normalize_axis
+from tensorgrad.ops.shaping import reshape
+from tensorgrad.shapes import Shape, checked_size, contiguous_strides, normalize_axis
 
 # ---- joining -------------------------------------------------------------------------------------
 
@@ -54,37 +56,73 @@ def concat(arrays: Sequence[Tensor], /, axis: int | None = 0) -> Tensor:
     >>> tensorgrad.concat([tensorgrad.zeros(1), tensorgrad.ones(2)])
     tensor([0., 1., 1.])
     """
-    parts = [as_tensor(t, "concat") for t in arrays]
+    parts = [t if t.__class__ is Tensor else as_tensor(t, "concat") for t in arrays]
     if not parts:
         raise ShapeError("concat: expected at least one tensor")
     code = parts[0]._code
     for t in parts:
-        code = promote(code, t._code)
-    parts = [t if t._code == code else t.astype(DTYPES[code]) for t in parts]
+        if t._code != code:
+            code = promote(code, t._code)
+    for i, t in enumerate(parts):
+        if t._code != code:
+            parts[i] = t.astype(DTYPES[code])
     if axis is None:
         parts = [reshape(t, (t._size,)) for t in parts]
         axis = 0
     if (found := traced(parts)) is not None:
         return found.apply(_concat, tuple(parts), {"axis": axis})
-    first = parts[0]
-    axis = normalize_axis(axis, len(first._shape), "concat")
-    for t in parts:
-        if t._shape[:axis] + t._shape[axis + 1 :] != first._shape[:axis] + first._shape[
-            axis + 1 :
-        ] or len(t._shape) != len(first._shape):
-            raise ShapeError(
-                f"concat: expected shapes equal but for axis {axis}, got {first._shape} and "
-                f"{t._shape}"
-            )
-    stops = list(accumulate(t._shape[axis] for t in parts))
-    shape = (*first._shape[:axis], stops[-1], *first._shape[axis + 1 :])
-    y = empty_raw(shape, checked_size(shape, ITEMSIZES[code], "concat"), code)
-    strides = contiguous_strides(shape)
-    for t, stop in zip(parts, stops):
-        copy_into(view(y, t._shape, strides, (stop - t._shape[axis]) * strides[axis]), t, "concat")
-    if mode.enabled and any(t._node is not None for t in parts):
+    axis = normalize_axis(axis, len(parts[0]._shape), "concat")
+    key = tuple([(t._shape, t._strides) for t in parts])
+    plan = _plans.get((axis, key))
+    if plan is None:
+        if len(_plans) >= _MAX_PLANS:
+            _plans.clear()
+        plan = _plans[axis, key] = _make_plan(axis, key)
+    stops, shape, size, places = plan
+    itemsize = ITEMSIZES[code]
+    y = empty_raw(shape, size, code)
+    recorded = False
+    for t, (offset, layout) in zip(parts, places):
+        at = offset_pointer(y._ptr, offset * itemsize) if offset else y._ptr
+        status = lib.tg_copy(itemsize, t._ptr, at, layout)
+        if status:
+            fail(status, "concat", y._storage)
+        recorded = recorded or t._node is not None
+    if recorded and mode.enabled:
         record(y, _concat_rule, tuple(t._node for t in parts), (axis, stops))
     return y
+
+
+class _Plan(NamedTuple):
+    """How tensors of some shapes and strides are joined."""
+
+    stops: list[int]  # where each ends along the axis
+    shape: Shape  # of the result
+    size: int
+    places: list[tuple[int, Any]]  # of each: where it begins, in elements, and the copy's layout
+
+
+_plans: dict[Any, _Plan] = {}
+_MAX_PLANS = 1024
+
+
+def _make_plan(axis: int, parts: tuple[tuple[Shape, Shape | None], ...]) -> _Plan:
+    first = parts[0][0]
+    rest = first[:axis] + first[axis + 1 :]
+    for shape, _ in parts:
+        if shape[:axis] + shape[axis + 1 :] != rest or len(shape) != len(first):
+            raise ShapeError(
+                f"concat: expected shapes equal but for axis {axis}, got {first} and {shape}"
+            )
+    stops = list(accumulate(shape[axis] for shape, _ in parts))
+    whole = (*first[:axis], stops[-1], *first[axis + 1 :])
+    steps = contiguous_strides(whole)
+    places = []
+    for (shape, strides), stop in zip(parts, stops):
+        layout = broadcast_layout("concat", (shape, strides), (shape, steps))[1]
+        # one without elements could begin anywhere, also outside of the memory
+        places.append(((stop - shape[axis]) * steps[axis] if prod(shape) else 0, layout))
+    return _Plan(stops, whole, checked_size(whole, 16, "concat"), places)
 
 
 def _concat(*tensors: Tensor, axis: int) -> Tensor:
@@ -108,10 +146,15 @@ def stack(arrays: Sequence[Tensor], /, axis: int = 0) -> Tensor:
             [0., 1.]])
     """
     parts = [as_tensor(t, "stack") for t in arrays]
+    if not parts:
+        raise ShapeError("stack: expected at least one tensor")
+    shape = parts[0]._shape
     for t in parts:
-        if t.shape != parts[0].shape:
-            raise ShapeError(f"stack: expected one shape, got {parts[0].shape} and {t.shape}")
-    return concat([expand_dims(t, axis) for t in parts], axis)
+        if t._shape != shape:
+            raise ShapeError(f"stack: expected one shape, got {shape} and {t.shape}")
+    axis = normalize_axis(axis, len(shape) + 1, "stack")
+    widened = (*shape[:axis], 1, *shape[axis:])
+    return concat([reshape(t, widened) for t in parts], axis)
 
 
 # ---- taking apart --------------------------------------------------------------------------------

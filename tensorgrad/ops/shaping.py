@@ -4,6 +4,7 @@ opposite view."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,14 @@ from tensorgrad.autograd import Case, composite, op
 from tensorgrad.dtypes import ITEMSIZES, check_device, code_of
 from tensorgrad.errors import ArgumentError, ShapeError
 from tensorgrad.shapes import (
+    Shape,
     as_shape,
     broadcast_shapes,
     broadcast_strides,
     checked_size,
     contiguous_strides,
     infer_reshape,
+    is_contiguous,
     normalize_axes,
     normalize_axis,
     view_strides,
@@ -114,6 +117,21 @@ def _inverse(axes: Sequence[int]) -> tuple[int, ...]:
     return tuple(result)
 
 
+@lru_cache(4096)
+def _permuted(
+    shape: Shape, strides: Shape | None, axes: tuple[int, ...]
+) -> tuple[Shape, Shape | None]:
+    """The shape and strides of an array with its axes in another order."""
+    ndim = len(shape)
+    order = [normalize_axis(axis, ndim, "permute_dims") for axis in axes]
+    if sorted(order) != list(range(ndim)):
+        raise ShapeError(f"permute_dims: expected a permutation of {ndim} axes, got {axes}")
+    if strides is None:
+        strides = contiguous_strides(shape)
+    new_shape, new_strides = tuple(shape[a] for a in order), tuple(strides[a] for a in order)
+    return new_shape, None if is_contiguous(new_shape, new_strides) else new_strides
+
+
 @op(
     gradient=lambda gy, y, x, axes: permute_dims(gy, _inverse([a % len(axes) for a in axes])),
     reference=np.transpose,
@@ -128,12 +146,15 @@ def permute_dims(x: Tensor, /, axes: Sequence[int]) -> Tensor:
     >>> tensorgrad.permute_dims(tensorgrad.zeros((2, 3, 4)), (2, 0, 1)).shape
     (4, 2, 3)
     """
-    ndim = len(x._shape)
-    order = [normalize_axis(axis, ndim, "permute_dims") for axis in axes]
-    if sorted(order) != list(range(ndim)):
-        raise ShapeError(f"permute_dims: expected a permutation of {ndim} axes, got {tuple(axes)}")
-    strides = x.strides
-    return view(x, tuple(x._shape[a] for a in order), tuple(strides[a] for a in order), 0)
+    order = tuple(axes)
+    for axis in order:
+        if axis.__class__ is not int:
+            order = tuple(normalize_axis(axis, len(x._shape), "permute_dims") for axis in order)
+            break
+    shape, strides = _permuted(x._shape, x._strides, order)
+    y = view(x, shape, None, 0)
+    y._strides = strides
+    return y
 
 
 @op(
