@@ -10,7 +10,7 @@ from weakref import ref
 
 import numpy as np
 
-from tensorgrad._captures import unrecorded
+from tensorgrad._captures import captures, unrecorded
 from tensorgrad._conversions import Conversions
 from tensorgrad._exposed import UserStorage
 from tensorgrad._native import (
@@ -22,6 +22,7 @@ from tensorgrad._native import (
     broadcast_layout,
     clock,
     fail,
+    ffi,
     lib,
     offset_pointer,
 )
@@ -30,7 +31,13 @@ from tensorgrad.autograd._modes import mode
 from tensorgrad.autograd._recorded import set_tensors
 from tensorgrad.autograd._tape import Leaf, Node
 from tensorgrad.dtypes import CODES, DTYPES, F64, ITEMSIZES, code_of
-from tensorgrad.errors import DTypeError, GradientError, InplaceError, ShapeError
+from tensorgrad.errors import (
+    DTypeError,
+    GradientError,
+    InplaceError,
+    OutOfMemoryError,
+    ShapeError,
+)
 from tensorgrad.shapes import (
     Shape,
     checked_size,
@@ -458,6 +465,17 @@ def copy_into(target: Tensor, source: Tensor, where: str) -> None:
     status = lib.tg_copy(ITEMSIZES[target._code], source._ptr, target._ptr, layout)
     if status:
         fail(status, where, target._storage)
+
+
+def borrowed(t: Tensor) -> np.ndarray[Any, Any]:
+    """t's memory as an array for the moment: it must not outlive t. While a function is recorded, and
+    for one with strides, the array that `_array` gives."""
+    if captures or t._strides is not None:
+        return t._array()
+    if not t._ptr:
+        raise OutOfMemoryError(f"no memory for a buffer of shape {t._shape} and {t.dtype}")
+    nbytes = t._size * ITEMSIZES[t._code]
+    return np.ndarray(t._shape, DTYPES[t._code], ffi.buffer(t._ptr, nbytes))
 
 
 def wrap_array(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from tensorgrad._captures import captures
 from tensorgrad._native import NULL, broadcast_layout, fail, in_c_order, lib
-from tensorgrad._tensor import Tensor, as_tensor, empty_raw, wrap_array
+from tensorgrad._tensor import Tensor, as_tensor, borrowed, empty_raw, wrap_array
 from tensorgrad.autograd import Case, composite, op
 from tensorgrad.autograd._traced import Traced, traced
 from tensorgrad.dtypes import BOOL, COMPLEX64, DTYPES, F64, promote
 from tensorgrad.errors import DTypeError, ShapeError
 from tensorgrad.ops._elementwise import operands
+from tensorgrad.shapes import broadcast_shapes
 
 PAIRS = (
     ((3, 4), (3, 4)),
@@ -40,12 +43,14 @@ def _comparison(name: str, ufunc: np.ufunc, symbol: str, method: tuple[str, ...]
             if name in ("equal", "not_equal") and not hasattr(b, "__array__"):
                 return NotImplemented
             raise
-        try:
+        shape = a._shape
+        if shape != b._shape:
+            shape = broadcast_shapes(shape, b._shape, name)
+        if captures:  # a step of a program makes its result
             return wrap_array(in_c_order(ufunc(a._array(), b._array())))
-        except ValueError:
-            raise ShapeError(
-                f"{name}: expected shapes that broadcast, got {a._shape} and {b._shape}"
-            ) from None
+        y = empty_raw(shape, prod(shape), BOOL)
+        ufunc(borrowed(a), borrowed(b), out=borrowed(y))
+        return y
 
     compare.__name__ = compare.__qualname__ = name
     compare.__doc__ = f"""a {symbol} b, element by element. a, b: shapes that broadcast. Returns

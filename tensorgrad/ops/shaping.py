@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorgrad._tensor import Tensor, as_tensor, copy_raw, empty_raw, view
+from tensorgrad._tensor import Tensor, as_tensor, borrowed, copy_raw, empty_raw, view
 from tensorgrad.autograd import Case, composite, op
 from tensorgrad.dtypes import ITEMSIZES, check_device, code_of
 from tensorgrad.errors import ArgumentError, ShapeError
@@ -375,7 +375,7 @@ def astype(x: Tensor, dtype: Any, *, copy: bool = True, device: Any = None) -> T
     with np.errstate(
         invalid="ignore", over="ignore"
     ):  # inf and NaN to an integer are what C makes of them, as in NumPy
-        np.copyto(y._array(), x._array(), casting="unsafe")
+        np.copyto(borrowed(y), borrowed(x), casting="unsafe")
     return y
 
 
