@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from tensorgrad._native import NULL, fail, ffi, lib
 from tensorgrad._tensor import Tensor, empty_raw
 from tensorgrad.autograd._recorded import un_broadcast
-from tensorgrad.shapes import Shape, broadcast_strides, contiguous_strides, spread
+from tensorgrad.shapes import Shape, broadcast_shapes, broadcast_strides, contiguous_strides, spread
 
 
 class _Plan(NamedTuple):
@@ -46,6 +46,8 @@ def _sum_unit(n: int, shape: Shape, full: Shape, found: tuple[int, int]) -> int:
 def _make_plan(operands: tuple[tuple[Shape, Shape | None], ...]) -> _Plan | None:
     """For gy, a and b, given as (shape, strides or None if contiguous); None if there is none."""
     full = operands[0][0]
+    if broadcast_shapes(operands[1][0], operands[2][0], "gradient") != full:
+        return None
     n = 1
     for size in full:
         n *= size
