@@ -118,7 +118,7 @@ void test_binary_grad(void) {
     const int64_t shapes[][2] = {{1, 1}, {3, 5}, {40, 50}, {300, 70}, {9, 4000}, {4000, 9}, {700, 130}};
     for (int k = 0; tg_isa_available(k); k++) {
         tg_select_isa(tg_isa_available(k));
-        for (int threads = 1; threads <= 3; threads++) {
+        for (int threads = 1; threads <= 3; threads += 2) {
             tg_set_num_threads(threads);
             for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
                 for (int dtype = TG_F32; dtype <= TG_F64; dtype++) check_shape(dtype, shapes[i][0], shapes[i][1]);
