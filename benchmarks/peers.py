@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -35,20 +37,28 @@ def load_torch(threads: int) -> Any:
     return torch
 
 
-def load_jax(threads: int) -> Any:
-    """JAX makes a thread for each CPU that the process may use when it first computes; none of its
-    options for fewer is heeded (with those for one, a training step took 35 ms of CPU time in 18 ms).
-    So it begins with as many CPUs as it shall have threads."""
+@contextmanager
+def confined(threads: int) -> Iterator[None]:
+    """As many CPUs as there shall be threads, where the system can do that."""
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     if allowed:
         os.sched_setaffinity(0, sorted(allowed)[:threads])
     try:
-        jax = optional("jax")
-        if jax is not None:
-            jax.jit(lambda x: x @ x)(jax.numpy.ones((512, 512))).block_until_ready()
+        yield
     finally:
         if allowed:
             os.sched_setaffinity(0, allowed)
+
+
+def load_jax(threads: int) -> Any:
+    """JAX makes a thread for each CPU that the process may use when it first computes; none of its
+    options for fewer is heeded (with those for one, a training step took 35 ms of CPU time in 18 ms).
+    So it begins confined; and its suites are, since a worker on another CPU than the one that waits
+    for it makes small steps take 120 instead of 35 µs."""
+    with confined(threads):
+        jax = optional("jax")
+        if jax is not None:
+            jax.jit(lambda x: x @ x)(jax.numpy.ones((512, 512))).block_until_ready()
     return jax
 
 

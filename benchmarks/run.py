@@ -15,6 +15,7 @@ import argparse
 import importlib
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import peers
@@ -34,6 +35,7 @@ SUITES = (
     "memory",
     "threads",
 )
+JAX = ("mlp", "compile")  # in which it takes part
 
 
 def parse() -> argparse.Namespace:
@@ -108,7 +110,8 @@ def main() -> None:
     a = np.ones((128, 128), options.dtype)
     began = time.perf_counter()
     for suite in options.suite or SUITES:
-        rows = list(importlib.import_module(f"suites.{suite}").rows(setting))
+        with peers.confined(options.threads) if suite in JAX else nullcontext():
+            rows = list(importlib.import_module(f"suites.{suite}").rows(setting))
         if not rows:
             continue
         rows.append(setting.control(lambda: a @ a))
