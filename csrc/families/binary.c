@@ -9,8 +9,8 @@
 
 enum {
     TILE_LINE = 128, /* bytes of a row of a transposed operand: CPUs fetch lines of 64 in pairs */
-    TILE_BYTES = 1
-        << 17, /* of all tiles: measured; memory likes to be walked in long lines, and the second cache holds them */
+    /* Of all tiles; measured: memory likes to be walked in long lines, and the second cache holds them. */
+    TILE_BYTES = 1 << 17,
     OPERANDS = TG_MAP_INPUTS /* a, b; condition, a, b of where */
 };
 

@@ -18,7 +18,7 @@ enum {
     INPUTS = TG_MAP_INPUTS,
     LEAST_TILE = 256, /* elements; measured: below, the calls of the kernels show */
     MOST_TILE = 4096,
-    MOST_OPS = 512,   /* of all runs */
+    MOST_OPS = 768,   /* of all runs */
     RUNS_FROM = 2048, /* elements; measured: for fewer, making the ops takes longer than they save */
     ROWS_UNIT = 4096, /* elements, about: of whole rows that are reduced */
     PARTIAL_SLOT = 2,

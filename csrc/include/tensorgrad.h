@@ -114,9 +114,9 @@ typedef struct {
 typedef struct {
     int64_t n;
     tg_spread gy, a, b;
-    int sums_a,
-        sums_b; /* whether the gradient is summed over what repeats the operand: then that is its beginning or its end,
-                           not both, and there is a tg_tiles_unit, the same for all sums */
+    /* Whether the gradient is summed over what repeats the operand: then that is its beginning or its end, not both, and there is
+     * a tg_tiles_unit, the same for all sums. */
+    int sums_a, sums_b;
 } tg_gradient_plan;
 
 /* The gradients of y = op(a, b), for mul and div: ga = gy b and gb = gy a; ga = gy / b and gb = -(ga (a / b)). Each is (n), or

@@ -48,6 +48,22 @@ static void check_lines(int64_t count, int64_t inner, uint64_t *random) {
     free(src), free(dst), free(index);
 }
 
+/* One line, which threads share: whatever its length and wherever it begins, and nothing around it. */
+static void check_one_line(int64_t bytes, size_t shift) {
+    char *src = malloc((size_t)bytes), *block = malloc((size_t)bytes + 192);
+    CHECK(src && block);
+    if (!src || !block) return;
+    char *dst = block + (64 - (uintptr_t)block % 64) + shift;
+    for (int64_t i = 0; i < bytes; i++) src[i] = (char)(i * 5 + i / 253);
+    memset(block, 1, (size_t)bytes + 192);
+    const tg_layout layout = {.ndim = 1, .shape = {bytes}, .strides = {{1}, {1}}};
+    CHECK(tg_copy(1, src, dst, &layout) == TG_OK);
+    const int around = dst[-1] == 1 && dst[bytes] == 1;
+    CHECK_THAT(around && memcmp(src, dst, (size_t)bytes) == 0, "%s: a line of %d bytes, %d off", tg_isa(), (int)bytes,
+               (int)shift);
+    free(src), free(block);
+}
+
 void test_move(void) {
     const char *const best = tg_isa();
     const int threads = tg_get_num_threads();
@@ -60,6 +76,11 @@ void test_move(void) {
             check_transpose(itemsize, 67, 130, 0, 0);
             check_transpose(itemsize, 515, 1030, 3, 2);  /* through the buffer */
             check_transpose(itemsize, 2051, 4111, 1, 1); /* past the caches */
+        }
+        const int64_t lines[] = {1, 16383, 16384, 16385, 700001, (33 << 20) + 7}; /* the last past the caches */
+        for (int n = 1; n <= 3; n++) {
+            tg_set_num_threads(n);
+            for (size_t k = 0; k < sizeof lines / sizeof lines[0]; k++) check_one_line(lines[k], n == 2 ? 3 : 64);
         }
         check_lines(100, 7, &random);
         check_lines(20011, 1999, &random);

@@ -400,10 +400,12 @@ def binary(
               is None unless saved. The engine sums over broadcast axes. None for one of them: it is
               zero; for both: the op ends the tape.
     saves     Which of a, b, y each of the two gradients reads, e.g. ("b", "a b"); what is not saved
-    arrives as None. integers  "numpy" gives integer tensors to the reference, "float" converts
-    them. fused     Whether tg_binary_grad has the same gradients in one pass: "always" where that pays for
-    tensors of any shape and size; "single" where each is a single step, so that it saves something
-    only with the sums over what a broadcast operand repeats, or in large tensors."""
+              arrives as None.
+    integers  "numpy" gives integer tensors to the reference, "float" converts them.
+    fused     Whether tg_binary_grad has the same gradients in one pass: "always" where that pays
+              for tensors of any shape and size; "single" where each is a single step, so that it
+              saves something only with the sums over what a broadcast operand repeats, or in large
+              tensors."""
 
     def declare(function: F) -> F:
         name = function.__name__

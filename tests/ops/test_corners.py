@@ -239,3 +239,18 @@ def test_matmul_in_place() -> None:
     x @= tg.tensor([[0.0, 1.0], [1.0, 0.0]])
     assert x is same
     assert x.tolist() == [[2.0, 1.0], [4.0, 3.0]]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(3, 1023), (33, 1025), (40, 2500), (1300, 515), (2, 40, 1100)])
+def test_transposed_operands_wider_than_a_tile(shape: tuple[int, ...], dtype: str) -> None:
+    rng = np.random.default_rng(5)
+    a = rng.standard_normal(shape).astype(dtype)
+    b = rng.standard_normal(shape[::-1]).astype(dtype).T
+    gaps = rng.standard_normal((*shape[:-1], 2 * shape[-1])).astype(dtype)[..., ::2]
+    mask = rng.random(shape[::-1]).T < 0.5
+    ta, tb, tgaps, tmask = (tg.from_numpy(array) for array in (a, b, gaps, mask))
+    assert np.array_equal((ta + tb).numpy(), a + b)
+    assert np.array_equal((tb * tb).numpy(), b * b)
+    assert np.array_equal((tgaps - tb).numpy(), gaps - b)
+    assert np.array_equal(tg.where(tmask, tb, tgaps).numpy(), np.where(mask, b, gaps))
