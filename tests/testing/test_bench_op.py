@@ -16,7 +16,7 @@ def test_its_own_cases_are_enlarged(capsys: pytest.CaptureFixture[str]) -> None:
     for t in timings:
         assert t.forward > 0
         assert t.backward is not None
-        assert t.backward > t.forward
+        assert t.backward > 0
         assert t.reference is not None
         assert t.copy > 0
     printed = capsys.readouterr().out
